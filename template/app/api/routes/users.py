@@ -1,0 +1,52 @@
+"""Users over HTTP."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response, status
+
+from app.api.dependencies import SessionDep
+from app.api.problems import problems
+from app.models.users import User
+from app.schemas.users import UserCreate, UserOut, UserPage, UserUpdate
+from app.services import users
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"], responses=problems(422, 503))
+
+LARGEST_ID = 2**31 - 1
+UserId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, response_model=UserOut, responses=problems(409))
+async def create_user(body: UserCreate, session: SessionDep, response: Response) -> User:
+    async with session.begin():
+        user = await users.create(session, email=body.email, name=body.name)
+    response.headers["Location"] = f"{router.prefix}/{user.id}"
+    return user
+
+
+@router.get("")
+async def list_users(
+    session: SessionDep,
+    after: Annotated[int, Query(ge=0, le=LARGEST_ID, description="The last id of the page before.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> UserPage:
+    found = await users.page(session, after=after, limit=limit + 1)
+    items = [UserOut.model_validate(user) for user in found[:limit]]
+    return UserPage(items=items, next_after=items[-1].id if len(found) > limit else None)
+
+
+@router.get("/{user_id}", response_model=UserOut, responses=problems(404))
+async def read_user(user_id: UserId, session: SessionDep) -> User:
+    return await users.get(session, user_id)
+
+
+@router.patch("/{user_id}", response_model=UserOut, responses=problems(404, 409))
+async def update_user(user_id: UserId, body: UserUpdate, session: SessionDep) -> User:
+    async with session.begin():
+        return await users.update(session, user_id, body.model_dump(exclude_unset=True))
+
+
+@router.delete("/{user_id}", status_code=status.HTTP_204_NO_CONTENT, responses=problems(404))
+async def delete_user(user_id: UserId, session: SessionDep) -> None:
+    async with session.begin():
+        await users.remove(session, user_id)

@@ -1,0 +1,119 @@
+"""Background work: the Celery app, `with_db_init` for tasks that use the database, and the schedule."""
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, overload
+
+from celery import Celery
+from celery.schedules import crontab
+from kombu import Queue
+from sqlalchemy.ext.asyncio import AsyncSession
+
+import app.core.redis_transport  # takes the place of kombu's own
+import app.core.worker_heartbeat  # noqa: F401 (connects its signals)
+from app.core.config.base import check_settings
+from app.core.config.celery import get_celery_settings
+from app.core.database import open_session
+from app.core.task_base import LONGEST_COUNTDOWN, BaseTask, carry_request
+from app.core.worker_loop import run_apart, worker_loop
+
+R = TypeVar("R")
+
+check_settings()
+settings = get_celery_settings()
+
+beat_schedule: dict[str, dict[str, Any]] = {
+    "heartbeat": {"task": "system.heartbeat", "schedule": 30.0},
+    "clean up unused accounts": {
+        "task": "users.cleanup",
+        "schedule": crontab(hour="3", minute="30"),
+        "kwargs": {"unused_for_days": 90},
+    },
+}
+
+celery_app: Celery[Any] = Celery("service", task_cls=BaseTask, include=["app.tasks"])
+celery_app.conf.update(
+    broker_url=settings.broker_url,
+    result_backend=settings.result_backend,
+    timezone=settings.timezone,
+    # JSON only: a pickle from a broker that others can reach runs their code
+    task_serializer="json",
+    result_serializer="json",
+    accept_content=["json"],
+    # a message leaves the broker when its task has ended, so a worker that dies hands it back
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    task_soft_time_limit=settings.task_soft_time_limit,
+    task_time_limit=settings.task_time_limit,
+    # what others may see of a task
+    result_expires=settings.result_expires,
+    result_extended=True,
+    task_track_started=True,
+    # queues, in the order in which a worker looks into them; in each, 0 is the most urgent of Redis' priorities
+    task_queues=[Queue(name, routing_key=name) for name in ("high_priority", "default", "low_priority")],
+    task_default_queue="default",
+    task_default_priority=3,
+    task_create_missing_queues=False,
+    task_routes={
+        "system.*": {"queue": "high_priority", "priority": 0},
+        "reports.*": {"queue": "low_priority", "priority": 6},
+        "users.cleanup": {"queue": "low_priority", "priority": 9},
+    },
+    broker_transport_options={
+        # Redis hands out again what nobody has acknowledged for this long, so it is longer than any task may run or
+        # wait: https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers/redis.html#visibility-timeout
+        "visibility_timeout": max(settings.task_time_limit, LONGEST_COUNTDOWN) + 60,
+        "queue_order_strategy": "priority",
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+    },
+    broker_connection_retry_on_startup=True,
+    redis_socket_connect_timeout=5,
+    redis_socket_keepalive=True,
+    worker_concurrency=settings.worker_concurrency,
+    worker_max_tasks_per_child=settings.worker_max_tasks_per_child,
+    worker_soft_shutdown_timeout=settings.worker_soft_shutdown_timeout,
+    beat_schedule=beat_schedule,
+    beat_scheduler="app.core.beat:Scheduler",
+)
+celery_app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "app.core.result_backend:ResultBackend")
+
+
+@overload
+def with_db_init(function: Callable[..., Coroutine[Any, Any, R]]) -> Callable[..., R]: ...
+@overload
+def with_db_init(function: Callable[..., R]) -> Callable[..., R]: ...
+def with_db_init(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that uses the database into the body of a Celery task.
+
+    An `async def` runs on its worker process's one event loop, with that process's pooled engine. A parameter annotated
+    `AsyncSession` is given a session, rolled back unless the task commits (`async with session.begin():`) and closed at
+    the end. A soft time limit reaches the coroutine as `asyncio.CancelledError` at the point where it awaits.
+
+    A plain `def` runs as it is. `async for db in get_db():` inside its `asyncio.run(...)` takes a connection of its
+    own, closed before `asyncio.run` returns; where an event loop runs already (a test, eager mode), the function gets
+    a thread of its own so that `asyncio.run` is allowed.
+    """
+    signature = inspect.signature(function, eval_str=True)
+    sessions = [name for name, parameter in signature.parameters.items() if parameter.annotation is AsyncSession]
+    if sessions and not inspect.iscoroutinefunction(function):
+        raise TypeError(f"{function.__qualname__}: only an `async def` task can ask for a session; see get_db()")
+
+    async def call_with_session(*args: Any, **kwargs: Any) -> Any:
+        if not sessions:
+            return await function(*args, **kwargs)
+        async with open_session() as session:
+            return await function(*args, **kwargs, **dict.fromkeys(sessions, session))
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with carry_request():
+            if inspect.iscoroutinefunction(function):
+                return worker_loop.run(call_with_session(*args, **kwargs))
+            return run_apart(function, *args, **kwargs)
+
+    asked_of_caller = [parameter for name, parameter in signature.parameters.items() if name not in sessions]
+    run.__signature__ = signature.replace(parameters=asked_of_caller)  # type: ignore[attr-defined]  # read by inspect
+    return run

@@ -1,0 +1,1 @@
+"""One settings class per file, each with a cached `get_..._settings()`."""

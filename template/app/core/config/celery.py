@@ -1,0 +1,56 @@
+"""Background work: broker, results, limits."""
+
+from functools import cache
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, PositiveFloat, PositiveInt, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from app.core.config.base import SecretUrl, ServiceSettings, load
+from app.core.config.redis import RedisUrl
+
+
+def _check_broker_url(url: str) -> str:
+    if "://" not in url:
+        raise ValueError("is no broker address such as redis://:password@host:6379/1")
+    return url
+
+
+def _check_timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"{name!r} is no time zone such as UTC or Europe/Berlin") from None
+    return name
+
+
+class CelerySettings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="CELERY_")
+
+    broker_url: Annotated[SecretUrl, AfterValidator(_check_broker_url)]
+    result_backend: RedisUrl
+    timezone: Annotated[str, AfterValidator(_check_timezone)] = "UTC"
+    """In which the crontabs of the schedule are read; everything else is in UTC."""
+    task_soft_time_limit: PositiveInt = 300
+    """Seconds after which a task is asked to stop, ..."""
+    task_time_limit: PositiveInt = 360
+    """... and after which its process is killed. No task may set a longer limit of its own."""
+    result_expires: PositiveInt = 86_400
+    worker_concurrency: PositiveInt = 2
+    worker_max_tasks_per_child: PositiveInt = 1_000
+    worker_soft_shutdown_timeout: PositiveFloat = 30
+    """Seconds that running tasks have to end when the worker is told to stop."""
+    queue_deadline: PositiveFloat = 1
+    """Seconds after which a request that queues or reads a task gives up on Redis."""
+
+    @model_validator(mode="after")
+    def _soft_before_hard(self) -> Self:
+        if self.task_soft_time_limit >= self.task_time_limit:
+            raise ValueError("CELERY_TASK_SOFT_TIME_LIMIT must be below CELERY_TASK_TIME_LIMIT")
+        return self
+
+
+@cache
+def get_celery_settings() -> CelerySettings:
+    return load(CelerySettings)

@@ -1,0 +1,142 @@
+"""The database: the base of the tables, an engine for each event loop, sessions."""
+
+import asyncio
+import functools
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import DateTime, Dialect, MetaData, NullPool, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeDecorator
+
+from app.core.config.database import get_database_settings
+from app.core.resources import Resource
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, also on SQLite, which keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={  # so that a migration can name what it drops
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime()}  # noqa: RUF012 (SQLAlchemy's own way to declare it)
+
+
+def create_engine(**options: Any) -> AsyncEngine:
+    """An engine for DATABASE_URL. Nothing connects before its first use."""
+    engine = create_async_engine(get_database_settings().url, **options)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")  # readers and one writer at a time, in several processes
+    cursor.execute("PRAGMA busy_timeout = 5000")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+@asynccontextmanager
+async def _open_engine() -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(pool_size=get_database_settings().pool_size, max_overflow=0, pool_pre_ping=True)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def _check_engine(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+
+
+database = Resource("database", _open_engine, _check_engine)
+
+
+def _leave_connections_to_parent() -> None:
+    for engine in database.opened_anywhere():
+        engine.sync_engine.dispose(close=False)
+
+
+# A forked child must neither use nor close the sockets that it shares with its parent:
+# https://docs.sqlalchemy.org/en/21/core/pooling.html#using-connection-pools-with-multiprocessing-or-os-fork
+os.register_at_fork(after_in_child=_leave_connections_to_parent)
+
+_foreign_engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
+
+
+def get_engine() -> AsyncEngine:
+    """The running loop's pooled engine.
+
+    A loop that nobody opened, such as that of an `asyncio.run(...)`, gets one without a pool: each session has a
+    connection of its own, and none outlives its session.
+    """
+    if database.is_open():
+        return database.get()
+    loop = asyncio.get_running_loop()
+    if loop not in _foreign_engines:
+        _foreign_engines[loop] = create_engine(poolclass=NullPool)
+    return _foreign_engines[loop]
+
+
+SessionGenerator = AsyncGenerator[AsyncSession, None]
+_unfinished: WeakKeyDictionary[asyncio.AbstractEventLoop, set[SessionGenerator]] = WeakKeyDictionary()
+
+
+def _closed_with_its_loop(generate: Callable[[], SessionGenerator]) -> Callable[[], SessionGenerator]:
+    """Keep a generator that is left early alive until its short-lived loop ends.
+
+    `return` or `break` inside `async for db in get_db()` drops the generator, and Python then closes it in a task of
+    its own, which `asyncio.run` does not wait for: the connection would be cut in mid-roll-back. A generator that is
+    still referenced is closed, and waited for, by `loop.shutdown_asyncgens()`.
+    """
+
+    @functools.wraps(generate)
+    def wrapper() -> SessionGenerator:
+        generator = generate()
+        if not database.is_open():
+            unfinished = _unfinished.setdefault(asyncio.get_running_loop(), set())
+            unfinished -= {one for one in unfinished if one.ag_frame is None}  # type: ignore[attr-defined]  # async generators have it
+            unfinished.add(generator)
+        return generator
+
+    return wrapper
+
+
+@_closed_with_its_loop
+async def get_db() -> SessionGenerator:
+    """A session: as a FastAPI dependency, or as `async for db in get_db():` anywhere else.
+
+    It never commits by itself: whoever changes data writes `async with db.begin():`.
+    """
+    async with open_session() as session:
+        yield session
+
+
+def open_session() -> AsyncSession:
+    """A session on the running loop's engine, to be used as `async with open_session() as session:`."""
+    return AsyncSession(get_engine(), expire_on_commit=False)

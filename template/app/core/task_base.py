@@ -1,0 +1,122 @@
+"""What every task does: check its arguments, log its course, tell its progress, heed its cancellation."""
+
+import contextlib
+import contextvars
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, ClassVar, ParamSpec, TypeVar
+
+import structlog
+from asgi_correlation_id import correlation_id
+from celery import Task, current_task
+from celery.exceptions import Ignore
+from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+from pydantic import BaseModel
+
+from app.core.logging import configure_logging
+from app.core.result_backend import results_client
+from app.core.task_arguments import arguments_model, bind_arguments
+from app.core.task_keys import cancelled_key
+
+P = ParamSpec("P")
+R = TypeVar("R")
+logger = structlog.stdlib.get_logger("app.tasks")
+
+LONGEST_COUNTDOWN = 600
+"""Seconds that a message may wait inside a worker for its time, retries included; see `visibility_timeout`."""
+PROGRESS_INTERVAL = 0.2
+"""Seconds between two reports of progress that are written down."""
+
+_carried: contextvars.ContextVar[tuple[str, Any] | None] = contextvars.ContextVar("carried", default=None)
+
+
+@contextlib.contextmanager
+def carry_request() -> Iterator[None]:
+    """Let a task find its own `self.request` on another thread; Celery keeps it for the thread that it called."""
+    token = _carried.set((current_task.name, current_task.request) if current_task else None)
+    try:
+        yield
+    finally:
+        _carried.reset(token)
+
+
+class BaseTask(Task[P, R]):
+    abstract = True
+    exposed: ClassVar[bool] = False
+    """Whether it can be queued over REST: `@celery_app.task(name=..., exposed=True)`."""
+
+    @property
+    def request(self) -> Any:
+        carried = _carried.get()
+        if carried and carried[0] == self.name:
+            return carried[1]
+        return self._get_request()  # type: ignore[attr-defined]  # not in celery-types
+
+    @cached_property
+    def arguments(self) -> type[BaseModel]:
+        """The task's own parameters as a model."""
+        return arguments_model(self.name, self.run)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.name.startswith("celery."):
+            args, kwargs = (), bind_arguments(self.arguments, self.run, args, kwargs)
+        return super().__call__(*args, **kwargs)
+
+    def report_progress(self, current: int, total: int, message: str = "") -> None:
+        """Tell how far a running task is; written down at most once in PROGRESS_INTERVAL, and when all is done."""
+        request, now = self.request, datetime.now(UTC)
+        request.progress = {"current": current, "total": total, "message": message}
+        last = getattr(request, "progress_written_at", None)
+        if request.id is None or (current < total and last and (now - last).total_seconds() < PROGRESS_INTERVAL):
+            return
+        request.progress_written_at = now
+        self.update_state(state="PROGRESS", meta=request.progress)
+
+    def before_start(self, task_id: str, *_: Any) -> None:
+        if results_client(self.app).exists(cancelled_key(task_id)):
+            self.backend.mark_as_revoked(task_id, "cancelled", request=self.request)
+            logger.info("task cancelled before its start")
+            raise Ignore
+        logger.info("task started", retries=self.request.retries)
+
+    def on_success(self, *_: Any) -> None:
+        logger.info("task succeeded", seconds=self._seconds())
+
+    def on_retry(self, exc: Exception, *_: Any) -> None:
+        retries = self.request.retries
+        logger.warning("task will be tried again", error=repr(exc), retries=retries, seconds=self._seconds())
+
+    def on_failure(self, exc: Exception, *_: Any) -> None:
+        logger.error("task failed", error=repr(exc), seconds=self._seconds(), exc_info=exc)
+
+    def _seconds(self) -> float:
+        started_at = getattr(self.request, "started_at", None)
+        return round((datetime.now(UTC) - started_at).total_seconds(), 3) if started_at else 0.0
+
+
+@task_prerun.connect
+def _enter(task: Task[..., Any], task_id: str, **_: object) -> None:
+    task.request.started_at = datetime.now(UTC)  # type: ignore[attr-defined]  # kept by ResultBackend
+    correlation_id.set(getattr(task.request, "request_id", None))
+    structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect
+def _leave(**_: object) -> None:
+    correlation_id.set(None)
+    structlog.contextvars.unbind_contextvars("task", "task_id")
+
+
+@before_task_publish.connect
+def _send_request_id(headers: dict[str, Any], **_: object) -> None:
+    headers["request_id"] = correlation_id.get()
+
+
+@setup_logging.connect
+def _set_up_logging(**_: object) -> None:
+    configure_logging()
+    # BaseTask says all of it once, and without arguments and results, which may hold what belongs into no log
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)

@@ -1,0 +1,107 @@
+"""Two ways to send to the broker without blocking the event loop: awaited for Redis, in threads for any other."""
+
+import asyncio
+import contextvars
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from celery import Celery, Task
+from kombu.transport.redis import Channel
+from redis.asyncio import Redis
+
+from app.core.task_keys import record_key
+from app.core.task_message import MessageBuilder
+
+T = TypeVar("T")
+Record = dict[Any, Any]
+
+RECORD_SECONDS = 7 * 24 * 3600
+"""How long a task is remembered from the moment it was queued."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    waiting: dict[str, int]
+    """Messages by queue, over all priorities."""
+    unacknowledged: int | None
+    """Handed to a worker and not finished; None where the broker does not tell."""
+
+
+class Publisher(Protocol):
+    async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
+        """Queue the task and keep its record; returns the task's id."""
+        ...
+
+    async def revoke(self, task_id: str) -> None:
+        """Tell all workers to drop the task, or to stop it."""
+        ...
+
+    async def depth(self) -> Depth: ...
+
+
+class RedisPublisher:
+    """Record and message reach Redis in one transaction: neither is ever there without the other."""
+
+    def __init__(self, app: Celery[Any], broker: Redis) -> None:
+        self._app = app
+        self._messages = MessageBuilder(app)
+        self._broker = broker
+
+    async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
+        task_id, message = self._messages.task(task, kwargs)
+        async with self._broker.pipeline(transaction=True) as transaction:
+            transaction.hset(record_key(task_id), mapping=record)
+            transaction.expire(record_key(task_id), RECORD_SECONDS)
+            transaction.lpush(message.key, message.payload)
+            await transaction.execute()
+        return task_id
+
+    async def revoke(self, task_id: str) -> None:
+        message = self._messages.revoke(task_id)
+        await self._broker.publish(message.key, message.payload)
+
+    async def depth(self) -> Depth:
+        queues = list(self._app.amqp.queues)
+        async with self._broker.pipeline(transaction=False) as pipeline:
+            for queue in queues:
+                for priority in Channel.priority_steps:
+                    pipeline.llen(f"{queue}{Channel.sep}{priority}" if priority else queue)
+            pipeline.hlen(Channel.unacked_key)
+            *lengths, unacknowledged = await pipeline.execute()
+        steps = len(Channel.priority_steps)
+        waiting = {queue: sum(lengths[i * steps : (i + 1) * steps]) for i, queue in enumerate(queues)}
+        return Depth(waiting, unacknowledged)
+
+
+class KombuPublisher:
+    """Celery's own blocking calls in a few threads. The record is written first: a message without one is unknown."""
+
+    def __init__(self, app: Celery[Any], records: Redis) -> None:
+        self._app = app
+        self._records = records
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="publish")
+
+    async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
+        task_id = str(uuid.uuid4())
+        await self._records.hset(record_key(task_id), mapping=record)
+        await self._records.expire(record_key(task_id), RECORD_SECONDS)
+        await self._in_thread(lambda: task.apply_async(kwargs=kwargs, task_id=task_id))
+        return task_id
+
+    async def revoke(self, task_id: str) -> None:
+        await self._in_thread(lambda: self._app.control.revoke(task_id, terminate=True))
+
+    async def depth(self) -> Depth:
+        return Depth(await self._in_thread(self._count_waiting), unacknowledged=None)
+
+    def _count_waiting(self) -> dict[str, int]:
+        with self._app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            return {queue: channel.queue_declare(queue, passive=True).message_count for queue in self._app.amqp.queues}
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        context = contextvars.copy_context()  # the request id travels with the message
+        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, call)

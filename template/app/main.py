@@ -1,0 +1,34 @@
+"""The web process: `uvicorn app.main:app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from asgi_correlation_id import CorrelationIdMiddleware
+from fastapi import FastAPI
+
+from app.api.errors import add_error_handlers
+from app.api.routes import find_routers
+from app.core.config.app import get_app_settings
+from app.core.config.base import check_settings
+from app.core.logging import configure_logging
+from app.core.resources import open_resources
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async with open_resources():
+        yield
+
+
+def create_app() -> FastAPI:
+    configure_logging()
+    app = FastAPI(title=get_app_settings().name, lifespan=lifespan)
+    add_error_handlers(app)
+    for router in find_routers():
+        app.include_router(router)
+    check_settings()
+    app.add_middleware(CorrelationIdMiddleware)
+    return app
+
+
+app = create_app()

@@ -1,0 +1,42 @@
+"""Users, as they come in and go out."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+]
+
+
+class UserCreate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    email: EmailStr
+    name: Name
+
+
+class UserUpdate(BaseModel):
+    """Only what is given is changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: EmailStr = Field(default="")
+    name: Name = Field(default="")
+    last_activity: AwareDatetime | None = None
+
+
+class UserOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    email: str
+    name: str
+    created_at: AwareDatetime
+    last_activity: AwareDatetime | None
+
+
+class UserPage(BaseModel):
+    items: list[UserOut]
+    next_after: int | None
+    """`after` of the next page, or nothing on the last one."""

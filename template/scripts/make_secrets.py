@@ -1,0 +1,46 @@
+"""Makes secret/.env.production ready: real values for its placeholders, and the settings that it lacks.
+
+It takes secret/.env.production.example as the model, keeps every value that is there, and prints no secret.
+"""
+
+import re
+import secrets
+from pathlib import Path
+
+from app.core.config.base import PLACEHOLDER, SECRET_DIR
+
+TARGET = SECRET_DIR / ".env.production"
+KEY = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)
+NAMED_PLACEHOLDER = re.compile(rf"{PLACEHOLDER}_[A-Z_]+")
+
+
+def complete(current: str, model: str) -> str:
+    """`current` with the lines of `model` whose keys it lacks, and a random value for each named placeholder."""
+    present = set(KEY.findall(current))
+    missing = [line for line in model.splitlines() if (key := KEY.match(line)) and key[1] not in present]
+    text = "\n".join([current.rstrip("\n"), *missing]).lstrip("\n") + "\n" if current else model
+    values = {name: secrets.token_urlsafe(32) for name in NAMED_PLACEHOLDER.findall(text)}
+    return NAMED_PLACEHOLDER.sub(lambda name: values[name[0]], text)
+
+
+def main() -> None:
+    current = TARGET.read_text() if TARGET.exists() else ""
+    text = complete(current, Path(f"{TARGET}.example").read_text())
+    if text == current:
+        print(f"{TARGET} is complete; nothing was changed.")
+        return
+    new = TARGET.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_text(text)
+    new.replace(TARGET)  # all of it or nothing: what is lost here is lost
+    changed = [key for key in KEY.findall(text) if _line(text, key) != _line(current, key)]
+    print(f"{TARGET}: set {', '.join(changed)}.")
+
+
+def _line(text: str, key: str) -> str | None:
+    found = re.search(rf"^{key}=.*$", text, re.MULTILINE)
+    return found[0] if found else None
+
+
+if __name__ == "__main__":
+    main()
