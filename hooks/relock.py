@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import copier
+from uv import find_uv_bin
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ROOT / "hooks" / "locks"
@@ -36,7 +37,7 @@ def relock(rooms: str, database: str, *, upgrade: bool) -> None:
         lock = service / "uv.lock"
         if fragment.exists():
             lock.write_text(fragment.read_text().replace("{{ project_slug }}", "name-of-service"))
-        subprocess.run(["uv", "lock", "--quiet", *(["--upgrade"] if upgrade else [])], cwd=service, check=True)
+        subprocess.run([find_uv_bin(), "lock", "--quiet", *(["--upgrade"] if upgrade else [])], cwd=service, check=True)
         text = lock.read_text()
     if any(mark in text for mark in ("{{", "{%", "{#")):
         raise SystemExit(f"{fragment.name}: the lock itself holds what Jinja would read")
