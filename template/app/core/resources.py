@@ -14,7 +14,7 @@ class UnavailableError(Exception):
 
 
 class Resource(Generic[T]):
-    """A thing that belongs to the event loop that opened it: the web server's, or a worker process's.
+    """A thing that belongs to the event loop that opened it.
 
     Connections of asyncio drivers cannot be used on another loop than their own
     (https://docs.sqlalchemy.org/en/21/orm/extensions/asyncio.html#using-multiple-asyncio-event-loops).
@@ -51,8 +51,7 @@ class Resource(Generic[T]):
             return self._by_loop[asyncio.get_running_loop()]
         except KeyError:
             raise RuntimeError(
-                f"{self.name} is not open on this event loop: use it inside the service, "
-                "in an `async def` task under with_db_init, or within `async with open_resources():`"
+                f"{self.name} is not open on this event loop; wrap the code in `async with open_resources():`"
             ) from None
 
     def opened_anywhere(self) -> list[T]:

@@ -30,7 +30,7 @@ class DatabaseSettings(ServiceSettings):
 
     url: Annotated[SecretUrl, AfterValidator(_use_async_driver)]
     pool_size: PositiveInt = 5
-    """Connections that one process (API or worker child) keeps at most."""
+    """Connections that one process keeps at most."""
 
 
 @cache
