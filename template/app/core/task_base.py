@@ -13,11 +13,10 @@ from asgi_correlation_id import correlation_id
 from celery import Task, current_task
 from celery.exceptions import Ignore
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
-from pydantic import BaseModel
 
 from app.core.logging import configure_logging
 from app.core.result_backend import results_client
-from app.core.task_arguments import arguments_model, bind_arguments
+from app.core.task_arguments import TaskArguments
 from app.core.task_keys import cancelled_key
 
 P = ParamSpec("P")
@@ -55,13 +54,12 @@ class BaseTask(Task[P, R]):
         return self._get_request()  # type: ignore[attr-defined]  # not in celery-types
 
     @cached_property
-    def arguments(self) -> type[BaseModel]:
-        """The task's own parameters as a model."""
-        return arguments_model(self.name, self.run)
+    def arguments(self) -> TaskArguments:
+        return TaskArguments(self.name, self.run)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.name.startswith("celery."):
-            args, kwargs = (), bind_arguments(self.arguments, self.run, args, kwargs)
+            args, kwargs = (), self.arguments.bind(args, kwargs)
         return super().__call__(*args, **kwargs)
 
     def report_progress(self, current: int, total: int, message: str = "") -> None:

@@ -28,10 +28,9 @@ def _endpoint(task: BaseTask[..., Any]) -> Callable[..., Awaitable[QueuedTask]]:
         response.headers["Location"] = f"{router.prefix}/{task_id}"
         return QueuedTask(task_id=UUID(task_id), name=task.name)
 
-    required = any(field.is_required() for field in task.arguments.model_fields.values())
-    queue_task.__annotations__["body"] = (
-        task.arguments if required else Annotated[task.arguments, Body(default_factory=task.arguments)]
-    )
+    model = task.arguments.model
+    required = any(field.is_required() for field in model.model_fields.values())
+    queue_task.__annotations__["body"] = model if required else Annotated[model, Body(default_factory=model)]
     return queue_task
 
 
