@@ -1,0 +1,31 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import rendering
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees what is set on the machine for Git and Copier; a `trust:` there would hide that we need it."""
+    folder = tmp_path_factory.mktemp("isolated")
+    (folder / "copier.yml").write_text("{}\n")
+    (folder / "gitconfig").write_text(
+        "[user]\nname = Test\nemail = test@example.org\n[init]\ndefaultBranch = main\n[commit]\ngpgsign = false\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COPIER_SETTINGS_PATH", str(folder / "copier.yml"))
+        patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
+        patch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+        patch.setattr(rendering, "snapshot", rendering.take_snapshot(folder / "template"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def celery_service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service with every room on, for PostgreSQL, installed in a folder whose name is not plain."""
+    service = rendering.render(
+        tmp_path_factory.mktemp("mein schöner") / "service", **rendering.COMBINATIONS["celery-postgresql"]
+    )
+    rendering.install(service)
+    return service

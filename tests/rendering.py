@@ -1,0 +1,90 @@
+"""Renders services as people do: with Copier's public API, and nothing that would need `--trust`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import copier
+from uv import find_uv_bin
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS: dict[str, dict[str, Any]] = {
+    "bare": {"use_celery": False, "use_redis": False},
+    "redis": {"use_celery": False, "use_redis": True},
+    "celery": {"use_celery": True},
+}
+DATABASES = ("postgresql", "sqlite")
+COMBINATIONS: dict[str, dict[str, Any]] = {
+    f"{rooms}-{database}": ROOMS[rooms] | {"database": database} for rooms, database in product(ROOMS, DATABASES)
+}
+PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "CI", "SSL_CERT_FILE", "UV_")
+"""What a service sees of this process's variables; it would take others for settings of its own."""
+
+snapshot = ROOT
+"""The repository that services are rendered from; conftest.py puts the session's snapshot here."""
+
+
+def take_snapshot(destination: Path) -> Path:
+    """Clone this repository, tags and all, and commit to the clone whatever is not committed here."""
+    git(ROOT, "clone", "--quiet", str(ROOT), str(destination))
+    git(destination, "rm", "--quiet", "-r", "--cached", ".")
+    for old in destination.iterdir():
+        if old.name != ".git":
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for name in git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
+        if name and (ROOT / name).exists():
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, destination / name)
+    git(destination, "add", "--all")
+    git(destination, "commit", "--quiet", "--allow-empty", "--message", "Snapshot of the working tree")
+    return destination
+
+
+def render(destination: Path, **answers: Any) -> Path:
+    """Render a service into `destination`; for the rest of the answers, the defaults and the Python that runs here."""
+    copier.run_copy(
+        str(snapshot),
+        destination,
+        data={"python_version": PYTHON_VERSION} | answers,
+        defaults=True,
+        quiet=True,
+        vcs_ref="HEAD",
+    )
+    return destination
+
+
+def install(service: Path, *options: str, **env: str) -> None:
+    """Install what the service's lock says, into its own `.venv`."""
+    run(service, "uv", "sync", "--locked", "--quiet", *options, **env)
+
+
+def run(service: Path, *command: str, **env: str) -> str:
+    """What a command prints, run in the service's folder and environment; AssertionError with it all when it fails."""
+    done = subprocess.run(
+        command,
+        cwd=service,
+        env=environment(service, **env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+def environment(service: Path, **env: str) -> dict[str, str]:
+    """A shell's variables in which `uv` and the service's own programs are found."""
+    inherited = {key: value for key, value in os.environ.items() if key.startswith(INHERITED)}
+    path = os.pathsep.join([str(service / ".venv" / "bin"), str(Path(find_uv_bin()).parent), inherited["PATH"]])
+    return inherited | {"PATH": path, "UV_PYTHON": sys.executable} | env
+
+
+def git(repository: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=repository, check=True, capture_output=True, text=True).stdout
