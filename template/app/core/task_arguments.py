@@ -14,7 +14,7 @@ class ArgumentsError(TypeError):
 
 
 class TaskArguments:
-    """What `function`, the body of the task, takes. TypeError for `*args`, `**kwargs` and positional-only parameters."""
+    """What `function`, the body of the task, takes. TypeError where it does not name each of its parameters."""
 
     def __init__(self, task_name: str, function: Callable[..., Any]) -> None:
         self._signature = inspect.signature(function, eval_str=True)
