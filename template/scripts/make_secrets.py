@@ -19,8 +19,19 @@ def complete(current: str, model: str) -> str:
     present = set(KEY.findall(current))
     missing = [line for line in model.splitlines() if (key := KEY.match(line)) and key[1] not in present]
     text = "\n".join([current.rstrip("\n"), *missing]).lstrip("\n") + "\n" if current else model
-    values = {name: secrets.token_urlsafe(32) for name in NAMED_PLACEHOLDER.findall(text)}
-    return NAMED_PLACEHOLDER.sub(lambda name: values[name[0]], text)
+    values = _secrets_in_use(current, model)
+    return NAMED_PLACEHOLDER.sub(lambda name: values.setdefault(name[0], secrets.token_urlsafe(32)), text)
+
+
+def _secrets_in_use(current: str, model: str) -> dict[str, str]:
+    """By placeholder, what stands in its place already: a setting that is added later shares the secret of the others."""
+    in_use = {}
+    for line in model.splitlines():
+        if placeholder := NAMED_PLACEHOLDER.search(line):
+            before, after = map(re.escape, line.split(placeholder[0]))
+            if found := re.search(f"^{before}(.+){after}$", current, re.MULTILINE):
+                in_use[placeholder[0]] = found[1]
+    return {name: secret for name, secret in in_use.items() if not secret.startswith(PLACEHOLDER)}
 
 
 def main() -> None:

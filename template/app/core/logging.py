@@ -17,6 +17,11 @@ def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     return event
 
 
+def _drop_colors(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)  # uvicorn's copy of the message for terminals
+    return event
+
+
 def configure_logging() -> None:
     """Send structlog's and the standard library's records to standard error, in one form."""
     shared: list[structlog.typing.Processor] = [
@@ -25,6 +30,7 @@ def configure_logging() -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        _drop_colors,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if get_app_env() == "development":
