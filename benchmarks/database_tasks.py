@@ -1,0 +1,178 @@
+"""Database tasks per second: the service's ways to write a task beside the naive one and the limit, on real servers.
+
+uv run --group bench python benchmarks/database_tasks.py [--rounds 7] [--tasks 1000] [--write]
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+import psycopg
+from celery import Celery, states
+from kombu.utils.json import loads
+from redis import Redis
+
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "tests"))
+
+import rendering  # noqa: E402 (found by the line above)
+from servers import PostgresServer, RedisServer  # noqa: E402
+
+DESIGNS = {  # tasks in designs.py
+    "naive": "naive: a new event loop and engine a task",
+    "asynchronous": "ours: `async def`, given a session",
+    "plain": "ours: `def`, with `asyncio.run` and `get_db()`",
+    "synchronous": "limit: synchronous, psycopg, pooled",
+    "nothing": "a task that does nothing",
+}
+CONCURRENCY = 2
+USERS = 1_000
+DEADLINE = 120.0
+
+
+class Worker:
+    """A worker for one design, on Redis and PostgreSQL databases of its own, so that each can be counted by itself."""
+
+    def __init__(self, design: str, broker_url: str, results_url: str) -> None:
+        self.design = design
+        self.rates: list[float] = []
+        self.tasks = 0
+        self._broker_url, self._results_url = broker_url, results_url
+        self._sender = Celery(broker=broker_url, set_as_current=False)
+        self._broker, self._results = Redis.from_url(broker_url), Redis.from_url(results_url)
+
+    @contextmanager
+    def running(self, service: Path, database_url: str) -> Iterator[None]:
+        env = {
+            "APP_ENV": "test",
+            "DATABASE_URL": database_url,
+            "REDIS_URL": self._results_url,
+            "CELERY_BROKER_URL": self._broker_url,
+            "CELERY_RESULT_BACKEND": self._results_url,
+            "CELERY_WORKER_CONCURRENCY": str(CONCURRENCY),
+        }
+        with (service / f"{self.design}.log").open("wb") as log:
+            process = subprocess.Popen(
+                ["celery", "-A", "app.core.celery:celery_app", "worker"],
+                cwd=service,
+                env=rendering.environment(service, **env),
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+    def measure(self, tasks: int) -> float:
+        """Tasks per second, from the moment when all messages are in the queue until the last is acknowledged."""
+        self._results.flushdb()
+        name = f"design.{self.design}"
+        ids = [self._sender.send_task(name, [i % USERS + 1], queue="staged").id for i in range(tasks)]
+        began = time.perf_counter()
+        self._broker.rename("staged", "default")
+        while True:
+            left = self._broker.llen("default") or self._broker.hlen("unacked")
+            seconds = time.perf_counter() - began
+            if not left and self._succeeded(ids):
+                self.tasks += tasks
+                return tasks / seconds
+            if seconds > DEADLINE:
+                raise TimeoutError(f"{name}: {tasks} tasks were not done in {DEADLINE} s")
+            time.sleep(0.005)
+
+    def _succeeded(self, ids: list[str]) -> bool:
+        stored = self._results.mget([f"celery-task-meta-{task_id}" for task_id in ids])
+        results = [loads(result) for result in stored if result]
+        for result in results:
+            if result["status"] == states.FAILURE:
+                raise RuntimeError(f"design.{self.design}: {result['result']}")
+        return [result["status"] for result in results] == [states.SUCCESS] * len(ids)
+
+
+@contextmanager
+def rendered_service() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        service = rendering.render(Path(folder) / "service", use_celery=True, database="postgresql")
+        rendering.install(service)
+        rendering.run(service, "uv", "pip", "install", "--quiet", "--python", ".venv", "psycopg[binary]")
+        shutil.copy(HERE / "designs.py", service / "app" / "tasks" / "designs.py")
+        yield service
+
+
+def make_databases(service: Path, postgres: PostgresServer) -> None:
+    """One for each design, with the same users."""
+    url = postgres.url("app")
+    unused = "redis://127.0.0.1:1"
+    env = {"REDIS_URL": unused, "CELERY_BROKER_URL": unused, "CELERY_RESULT_BACKEND": unused}
+    rendering.run(service, "alembic", "upgrade", "head", APP_ENV="test", DATABASE_URL=url, **env)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO users (email, name) SELECT n || '@example.org', 'User ' || n FROM generate_series(1, %s) n",
+            [USERS],
+        )
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        for design in DESIGNS:
+            connection.execute(f"CREATE DATABASE {design} TEMPLATE app")
+
+
+def count_connections(postgres: PostgresServer) -> dict[str, int]:
+    """Connections ever made to each database; complete once all of them are closed."""
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        while connection.execute("SELECT 1 FROM pg_stat_activity WHERE datname = ANY(%s)", [list(DESIGNS)]).fetchone():
+            time.sleep(0.1)
+        return dict(connection.execute("SELECT datname, sessions FROM pg_stat_database").fetchall())
+
+
+def as_table(workers: list[Worker], connections: dict[str, int]) -> str:
+    rates = {worker.design: worker.rates for worker in workers}
+
+    def ratio(design: str, to: str) -> str:
+        return f"{median(mine / theirs for mine, theirs in zip(rates[design], rates[to], strict=True)):.2f}"
+
+    lines = [
+        "| task | tasks/s | × naive | × limit | connections per 1,000 tasks |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {DESIGNS[worker.design]} | {median(worker.rates):,.0f}"
+        f" | {ratio(worker.design, 'naive')} | {ratio(worker.design, 'synchronous')}"
+        f" | {1000 * connections[worker.design] / worker.tasks:,.1f} |"
+        for worker in workers
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--tasks", type=int, default=1_000, help="tasks of each design in each round")
+    parser.add_argument("--write", action="store_true", help="save the table in RESULTS.md")
+    options = parser.parse_args()
+
+    with rendered_service() as service, RedisServer() as redis, PostgresServer() as postgres:
+        make_databases(service, postgres)
+        workers = [Worker(name, redis.url(2 * i), redis.url(2 * i + 1)) for i, name in enumerate(DESIGNS)]
+        with ExitStack() as running:
+            for worker in workers:
+                running.enter_context(worker.running(service, postgres.url(worker.design)))
+            for worker in workers:
+                worker.measure(tasks=100)  # to warm up
+            for number in range(options.rounds):
+                for worker in workers if number % 2 == 0 else reversed(workers):
+                    worker.rates.append(worker.measure(options.tasks))
+        print(as_table(workers, count_connections(postgres)))
+
+
+if __name__ == "__main__":
+    main()
