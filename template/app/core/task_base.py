@@ -73,7 +73,7 @@ class BaseTask(Task[P, R]):
         self.update_state(state="PROGRESS", meta=request.progress)
 
     def before_start(self, task_id: str, *_: Any) -> None:
-        if results_client(self.app).exists(cancelled_key(task_id)):
+        if not self.request.is_eager and results_client(self.app).exists(cancelled_key(task_id)):
             self.backend.mark_as_revoked(task_id, "cancelled", request=self.request)
             logger.info("task cancelled before its start")
             raise Ignore

@@ -72,11 +72,12 @@ class WorkerLoop:
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="worker-loop", daemon=True)
-                self._thread.start()
-                opening = self._resources.enter_async_context(open_resources())
-                asyncio.run_coroutine_threadsafe(opening, self._loop).result()
+                loop, resources = asyncio.new_event_loop(), AsyncExitStack()
+                thread = threading.Thread(target=loop.run_forever, name="worker-loop", daemon=True)
+                thread.start()
+                opening = resources.enter_async_context(open_resources())
+                asyncio.run_coroutine_threadsafe(opening, loop).result()
+                self._loop, self._thread, self._resources = loop, thread, resources  # all at once: a signal may raise
             return self._loop
 
     def close(self) -> None:
