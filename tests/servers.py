@@ -1,0 +1,293 @@
+"""Real servers for tests: each in a temporary folder, on a free port of this machine, ended by its process id."""
+
+import asyncio
+import glob
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+HOST = "127.0.0.1"
+DEBIAN_POSTGRESQL = "/usr/lib/postgresql/*/bin"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 15, what: Callable[[], str] = str) -> None:
+    """Look again and again; AssertionError with `what()` when the seconds have passed."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} seconds: {condition}\n{what()}"
+        time.sleep(0.02)
+
+
+def end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM, seconds: float = 30) -> int:
+    """Ask it to end, kill it when it has not ended in time; returns its exit status."""
+    if process.poll() is None:
+        process.send_signal(with_signal)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+class RedisServer:
+    def __init__(self, program: str, folder: Path) -> None:
+        self._command = [program, "--save", "", "--dir", str(folder), "--logfile", "redis.log", "--bind", HOST]
+        self.port = free_port()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen([*self._command, "--port", str(self.port)])
+        wait_until(lambda: self._ask("PING") == "+PONG")
+
+    def stop(self) -> None:
+        """What it holds is lost: it writes nothing down."""
+        end(self._process)
+
+    def empty(self) -> None:
+        assert self._ask("FLUSHALL") == "+OK"
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://{HOST}:{self.port}/{database}"
+
+    def _ask(self, command: str) -> str:
+        try:
+            with socket.create_connection((HOST, self.port), timeout=5) as connection:
+                connection.sendall(f"{command}\r\n".encode())
+                return connection.recv(1000).decode().strip()
+        except ConnectionError:
+            return ""
+
+
+class PostgresServer:
+    """PostgreSQL with a superuser `postgres` who needs no password; it logs every connection."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._log = folder / "postgres.log"
+        self._log.touch()
+        self.port = free_port()
+        self._user = None if os.getuid() else "postgres"  # it refuses to run as root
+        if self._user:
+            for path in (folder, self._log):
+                shutil.chown(path, self._user)
+        self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+
+    def start(self) -> None:
+        settings = {
+            "port": self.port,
+            "listen_addresses": HOST,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "log_connections": "on",
+            "log_disconnections": "on",
+        }
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", "data", *options],
+                cwd=self._folder,
+                user=self._user,
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(self._is_ready, what=self._log.read_text)
+
+    def stop(self) -> None:
+        end(self._process, signal.SIGINT)  # cuts connections, rolls back what is open
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """Its address."""
+        self.query(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@{HOST}:{self.port}/{database}"
+
+    def query(self, sql: str, database: str = "postgres") -> list[str]:
+        """The rows, their columns separated by `|`."""
+        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self.url(database)).splitlines()
+
+    def connections(self, database: str, state: str = "%") -> int:
+        """How many are open now, in states such as `active`, `idle` and `idle in transaction`."""
+        (count,) = self.query(
+            f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND state LIKE '{state}'"  # noqa: S608
+        )
+        return int(count)
+
+    def connections_ever(self, database: str) -> int:
+        """How many have been made since its creation."""
+        return sum(change > 0 for change in self._changes(database))
+
+    def connections_at_once(self, database: str) -> int:
+        """How many were open at the busiest moment since its creation."""
+        now = most = 0
+        for change in self._changes(database):
+            now += change
+            most = max(most, now)
+        return most
+
+    def _changes(self, database: str) -> Iterator[int]:
+        for event in re.findall(
+            rf"(connection authorized|disconnection): .*database={database}\b", self._log.read_text()
+        ):
+            yield 1 if event == "connection authorized" else -1
+
+    def _is_ready(self) -> bool:
+        ask = [self._programs / "pg_isready", "-q", "-h", HOST, "-p", str(self.port)]
+        return subprocess.run(ask, check=False).returncode == 0
+
+    def _run(self, program: str, *arguments: str) -> str:
+        command = [self._programs / program, *arguments]
+        done = subprocess.run(command, cwd=self._folder, user=self._user, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+
+class Proxy:
+    """TCP in front of a server, to take the network away from those who come through it."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self.port = free_port()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._in_loop(self._listen())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._in_loop(self._hang_up())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def forward(self) -> None:
+        """As if it were not there; what was dropped arrives now, as TCP sends it again."""
+        if not self._server.is_serving():
+            self._in_loop(self._listen())
+        self._loop.call_soon_threadsafe(self._open.set)
+
+    def drop_packets(self) -> None:
+        """Connections open and stay open, and nothing comes through."""
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def refuse(self) -> None:
+        """Cut all connections, and let nobody connect."""
+        self._in_loop(self._hang_up())
+
+    def _in_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, HOST, self.port, backlog=512)
+
+    async def _hang_up(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        while self._writers:
+            await asyncio.sleep(0.01)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            target_reader, target_writer = await asyncio.open_connection(HOST, self._target_port)
+        except OSError:
+            writer.transport.abort()
+            self._writers.discard(writer)
+            return
+        self._writers.add(target_writer)
+        await asyncio.gather(self._pump(reader, target_writer), self._pump(target_reader, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                while not self._open.is_set() and not writer.is_closing():
+                    await asyncio.sleep(0.02)
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass  # cut, by us or by the other side
+        finally:
+            writer.close()
+            self._writers.discard(writer)
+
+
+def unavailable(what: str) -> None:
+    """Skip the test that needs it; where all tests must run, fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}, and CI runs every test")
+    pytest.skip(what)
+
+
+def find_postgresql() -> Path:
+    """The folder of its programs; not all of them are on the PATH everywhere."""
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    installed = sorted(glob.glob(DEBIAN_POSTGRESQL), key=lambda folder: int(folder.split("/")[4]))
+    if not installed:
+        unavailable("PostgreSQL (initdb) is not installed")
+    return Path(installed[-1])
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    program = shutil.which("redis-server")
+    if program is None:
+        unavailable("Redis (redis-server) is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        server = RedisServer(str(program), Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    programs = find_postgresql()
+    if os.getuid() == 0 and "postgres" not in (user.pw_name for user in pwd.getpwall()):
+        unavailable("PostgreSQL cannot run as root, and there is no user postgres")
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(programs, Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.url()
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(postgres_server: PostgresServer) -> str:
+    return postgres_server.url()

@@ -1,0 +1,70 @@
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from rendering import run
+from servers import PostgresServer, RedisServer, postgres_server, redis_server  # noqa: F401 (fixtures)
+from workers.processes import POOL_SIZE, Api, Service
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def folder(celery_service: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The service with a task file of a user's own."""
+    folder = tmp_path_factory.mktemp("workers") / "service"
+    shutil.copytree(celery_service, folder, ignore=shutil.ignore_patterns(".venv"))
+    (folder / ".venv").symlink_to(celery_service / ".venv")
+    shutil.copy2(HERE / "proof.py", folder / "app" / "tasks" / "proof.py")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def migrated(folder: Path, postgres_server: PostgresServer) -> str:
+    """The name of a database to copy: as the service's migrations leave it."""
+    run(folder, "alembic", "upgrade", "head", APP_ENV="test", DATABASE_URL=postgres_server.create_database("migrated"))
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def new_service(
+    folder: Path, migrated: str, postgres_server: PostgresServer, redis_server: RedisServer
+) -> Callable[[], Service]:
+    """Gives the service an empty Redis and a database of its own, as the migrations leave it."""
+    numbers = itertools.count()
+
+    def new_service() -> Service:
+        redis_server.empty()
+        database = f"proof_{next(numbers)}"
+        settings = {
+            "APP_ENV": "test",
+            "DATABASE_URL": postgres_server.create_database(database, template=migrated),
+            "DATABASE_POOL_SIZE": str(POOL_SIZE),
+            "REDIS_URL": redis_server.url(0),
+            "CELERY_BROKER_URL": redis_server.url(1),
+            "CELERY_RESULT_BACKEND": redis_server.url(2),
+        }
+        return Service(folder, postgres_server, database, settings)
+
+    return new_service
+
+
+@pytest.fixture(scope="module")
+def service(new_service: Callable[[], Service]) -> Service:
+    return new_service()
+
+
+@pytest.fixture(scope="module")
+def queue(service: Service) -> Iterator[Celery[Any]]:
+    with service.queue() as queue:
+        yield queue
+
+
+@pytest.fixture(scope="module")
+def api(service: Service) -> Iterator[Api]:
+    with service.api() as api:
+        yield api

@@ -1,0 +1,150 @@
+"""A rendered service with servers, and the processes that tests start of it."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+import psutil
+from celery import Celery
+from celery.result import AsyncResult
+from rendering import environment, run
+from servers import HOST, PostgresServer, end, free_port, wait_until
+
+POOL_SIZE = 2
+COMPLAINTS = (
+    "attached to a different loop",
+    "Event loop is closed",
+    "another operation is in progress",
+    "never awaited",
+    "never retrieved",
+    "garbage collector",
+    "was destroyed but it is pending",
+    "Traceback",
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service, set to servers of its own; `database` is the name of the one that it uses."""
+
+    folder: Path
+    postgres: PostgresServer
+    database: str
+    settings: Mapping[str, str]
+
+    def set(self, **settings: str) -> "Service":
+        return replace(self, settings={**self.settings, **settings})
+
+    def run(self, *command: str) -> str:
+        return run(self.folder, *command, **self.settings)
+
+    def worker(self, *options: str) -> "Worker":
+        return Worker(self, "celery", "-A", "app.core.celery:celery_app", "worker", *options)
+
+    def api(self) -> "Api":
+        return Api(self)
+
+    def queue(self) -> Celery[Any]:
+        """A Celery app as another service would have it: it knows the broker, and no task."""
+        queue: Celery[Any] = Celery(
+            broker=self.settings["CELERY_BROKER_URL"],
+            backend=self.settings["CELERY_RESULT_BACKEND"],
+            set_as_current=False,
+        )
+        queue.conf.task_default_queue = "default"
+        return queue
+
+    def keys(self) -> list[str]:
+        """What tasks have committed, in the order in which they wrote it."""
+        return self.postgres.query("SELECT email FROM users ORDER BY id", self.database)
+
+    def connections(self, state: str = "%") -> int:
+        return self.postgres.connections(self.database, state)
+
+    def transactions(self) -> int:
+        """How many are open now."""
+        (count,) = self.postgres.query(
+            f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{self.database}' AND backend_xid IS NOT NULL"  # noqa: S608
+        )
+        return int(count)
+
+
+class Process:
+    """One of the service's programs, its log in a file."""
+
+    def __init__(self, service: Service, *command: str) -> None:
+        self.service = service
+        self._command = command
+        self._log = service.folder.with_name(f"{command[0]}-{time.monotonic_ns()}.log")
+
+    def __enter__(self) -> Self:
+        env = environment(self.service.folder, **self.service.settings)
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                self._command, cwd=self.service.folder, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        try:
+            wait_until(lambda: self.is_ready() or self.process.poll() is not None, 30, self.log)
+            assert self.process.poll() is None, self.log()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+            end(self.process)
+            for child in children:
+                if child.is_running():
+                    child.kill()
+
+    def is_ready(self) -> bool:
+        raise NotImplementedError
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def complaints(self) -> list[str]:
+        return [line for line in self.log().splitlines() if any(complaint in line for complaint in COMPLAINTS)]
+
+
+class Worker(Process):
+    def is_ready(self) -> bool:
+        return " ready." in self.log()
+
+    def children(self) -> list[int]:
+        """The process ids of its pool."""
+        return [child.pid for child in psutil.Process(self.process.pid).children()]
+
+    def stop(self) -> int:
+        """Warm shutdown; its exit status."""
+        return end(self.process, signal.SIGTERM)
+
+
+class Api(Process):
+    def __init__(self, service: Service) -> None:
+        port = free_port()
+        self.url = f"http://{HOST}:{port}"
+        super().__init__(service, "uvicorn", "app.main:app", "--port", str(port))
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx2.get(f"{self.url}/health/live").is_success
+        except httpx2.TransportError:
+            return False
+
+    def status(self, task_id: str) -> str:
+        return str(httpx2.get(f"{self.url}/api/v1/tasks/{task_id}").json()["status"])
+
+
+def outcome(result: AsyncResult[Any], seconds: float = 30) -> str:
+    """The state in which the task ended."""
+    wait_until(result.ready, seconds, lambda: result.state)
+    return result.state

@@ -1,0 +1,59 @@
+"""Prints each task's message, and the revoke broadcast, as MessageBuilder makes it and as kombu sends it to Redis.
+
+Run in the service's folder and environment, while no worker is up.
+"""
+
+import json
+from datetime import date
+from typing import Any
+
+from redis import Redis
+
+from app.core.celery import celery_app, settings
+from app.core.task_message import MessageBuilder
+from app.tasks import exposed_tasks
+
+TASK_ID = "5a0f5d1e-0000-4000-8000-000000000000"
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "proof.hold": {"key": "ä", "seconds": 1.5},
+    "proof.use_session": {"key": 'quo"te'},
+    "reports.activity": {"days": 7},
+    "users.update_stats": {"day": date(2026, 1, 31)},
+}
+
+broker = Redis.from_url(settings.broker_url, decode_responses=True)
+builder = MessageBuilder(celery_app)
+
+
+def pushed(prefix: str = "") -> tuple[str, str]:
+    (key,) = (key for key in broker.keys() if broker.type(key) == "list")
+    message = broker.rpop(key)
+    return key, str(message)
+
+
+def readable(key: str, payload: str) -> dict[str, Any]:
+    return {"key": key, "message": json.loads(payload)}
+
+
+messages: dict[str, dict[str, Any]] = {}
+for task in exposed_tasks():
+    arguments = ARGUMENTS.get(task.name, {})
+    built_id, built = builder.task(task, arguments)
+    sent = task.apply_async(kwargs=arguments)
+    key, payload = pushed()
+    messages[task.name] = {
+        "built": readable(built.key, built.payload.replace(built_id, TASK_ID)),
+        "sent": readable(key, payload.replace(sent.id, TASK_ID)),
+    }
+
+listener = broker.pubsub()
+listener.psubscribe("*")
+listener.get_message(timeout=5)
+revoke = builder.revoke(TASK_ID)
+celery_app.control.revoke(TASK_ID, terminate=True)
+heard = listener.get_message(timeout=5)
+messages["revoke"] = {
+    "built": readable(revoke.key, revoke.payload),
+    "sent": readable(heard["channel"], heard["data"]),
+}
+print(json.dumps(messages))
