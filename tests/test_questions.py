@@ -1,0 +1,160 @@
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rendering
+import yaml
+from dotenv import dotenv_values
+from rendering import render
+from terminal import Terminal
+
+TEXT = "printable characters, without"
+SLUG = "lower-case letters and digits, in words joined by single dashes, a letter first"
+TAKEN = "is the name of something that the service itself needs, or a word that machines keep for themselves"
+CONTRADICTORY = "Celery needs Redis: type use_redis=true, or use_celery=false as well."
+
+HOSTILE_TEXTS = {
+    "empty": "",
+    "space before": " Shop",
+    "space after": "Shop ",
+    "line break": "Shop\nFloor",
+    "tab": "Shop\tFloor",
+    "NUL": "Shop\0",
+    "escape": "\x1b[31mShop",
+    "delete": "Shop\x7f",
+    "zero-width space": "Shop\u200b",
+    "right-to-left override": "Shop\u202egnp",
+    "no-break space": "Shop\u00a0Floor",
+    "line separator": "Shop\u2028Floor",
+    "Jinja": "{{ 7 * 7 }}",
+    "Jinja statement": "{% if x %}",
+    "brace": "Shop }",
+    "markup": "<b>Shop</b>",
+    "double quote": 'The "Shop"',
+    "backslash": "Shop\\",
+    "backtick": "`id`",
+    "shell": "$(id)",
+    "variable": "$HOME",
+    "too long": "x" * 201,
+}
+MALFORMED_SLUGS = [
+    *("", "a", "a" * 41, "Shop", "my_shop", "my.shop", "my shop", "shop ", "../shop", "..", "/shop", "1shop", "42"),
+    *("-shop", "shop-", "my--shop", "shöp", "shop\n", "shop\nfloor", "shop;id", "{{shop}}", "shop#1", "~", "--help"),
+]
+TAKEN_SLUGS = ["yes", "null", "con", "lpt9", "postgres", "app", "tests", "fastapi", "celery", "redis", "kombu", "ruff"]
+BAD_ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
+    **{f"name: {kind}": ({"project_name": bad, "project_slug": "shop"}, TEXT) for kind, bad in HOSTILE_TEXTS.items()},
+    "description: line break": ({"project_description": HOSTILE_TEXTS["line break"]}, TEXT),
+    "description: Jinja": ({"project_description": HOSTILE_TEXTS["Jinja"]}, TEXT),
+    "description: too long": ({"project_description": "x" * 201}, TEXT),
+    "name of 61 characters": ({"project_name": "x" * 61, "project_slug": "shop"}, "Type 1 to 60 printable"),
+    "name without a letter for the slug": ({"project_name": "магазин"}, SLUG),
+    **{f"slug: {slug!r}": ({"project_slug": slug}, SLUG) for slug in MALFORMED_SLUGS},
+    **{f"slug: {slug}": ({"project_slug": slug}, TAKEN) for slug in TAKEN_SLUGS},
+    "old Python": ({"python_version": "3.10"}, "'3.10' is not in ['3.11',"),
+    "no Python": ({"python_version": "snake"}, "'snake' is not in ['3.11',"),
+    "unknown database": ({"database": "mysql"}, "'mysql' is not in ['postgresql', 'sqlite']"),
+    "Celery without Redis": ({"use_celery": True, "use_redis": False}, CONTRADICTORY),
+    "no Redis, Celery by default": ({"use_redis": False}, CONTRADICTORY),
+    "maybe Celery": ({"use_celery": "maybe"}, "Type use_celery=true or use_celery=false."),
+    "maybe Redis": ({"use_celery": False, "use_redis": "maybe"}, "Type use_redis=true or use_redis=false."),
+    "Celery: nothing": ({"use_celery": ""}, "Type use_celery=true or use_celery=false."),
+    "mistyped question": ({"use_celry": False}, 'There is no question "use_celry"; the questions are project_name'),
+    "what is computed": ({"features": "{}"}, 'There is no question "features"; the questions are project_name'),
+}
+ON_THE_COMMAND_LINE = [  # one of each kind is enough, at half a second each
+    *("name: markup", "description: line break", "slug: '../shop'", "slug: celery", "old Python", "unknown database"),
+    *("Celery without Redis", "no Redis, Celery by default", "maybe Celery", "maybe Redis", "mistyped question"),
+    "what is computed",
+]
+ODD_TEXTS = [
+    *(
+        "Zoë's Café #1",
+        "日本語のサービス",
+        "Сервис заказов",
+        "خدمة",
+        "Shop: Floor",
+        "- Shop",
+        "# Shop",
+        "'",
+        "[Shop]",
+        "!Shop",
+    ),
+    *("&Shop *Shop", "@Shop", "%Shop %s", "Shop | Floor", "yes", "null", "42", "2026-11-20", "a=b; c", "🚀 Rocket"),
+]
+DESTINATION = "mein schöner service"
+
+
+@pytest.mark.parametrize(("answers", "sentence"), BAD_ANSWERS.values(), ids=[ascii(key) for key in BAD_ANSWERS])
+def test_a_bad_answer_is_refused_with_one_sentence_and_nothing_is_written(
+    tmp_path: Path, answers: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        render(tmp_path / DESTINATION, **answers)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ON_THE_COMMAND_LINE)
+def test_a_bad_answer_on_the_command_line_is_refused_just_so(tmp_path: Path, kind: str) -> None:
+    answers, sentence = BAD_ANSWERS[kind]
+    done = subprocess.run(
+        copier_copy(tmp_path / DESTINATION, "--defaults", **answers), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr.strip().splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS, ids=ascii)
+def test_an_odd_but_good_text_arrives_in_each_file_as_it_was_typed(tmp_path: Path, text: str) -> None:
+    service = render(tmp_path / DESTINATION, project_name=text, project_slug="shop", project_description=text)
+    assert tomllib.loads((service / "pyproject.toml").read_text())["project"]["description"] == text
+    assert dotenv_values(service / "secret" / ".env.development")["APP_NAME"] == text
+    assert dotenv_values(service / "secret" / ".env.production")["APP_NAME"] == text
+    answers = yaml.safe_load((service / ".copier-answers.yml").read_text())
+    assert (answers["project_name"], answers["project_description"]) == (text, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"), [("My Service", "my-service"), ("Zoë's Café", "zo-s-caf"), ("7 Shops!", "shops")]
+)
+def test_the_slug_is_made_from_the_name_where_nobody_gave_one(tmp_path: Path, name: str, slug: str) -> None:
+    service = render(tmp_path / DESTINATION, project_name=name)
+    assert tomllib.loads((service / "pyproject.toml").read_text())["project"]["name"] == slug
+
+
+def test_a_copy_on_the_command_line_needs_no_trust(tmp_path: Path) -> None:
+    done = subprocess.run(
+        copier_copy(tmp_path / DESTINATION, "--defaults"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"cd '{tmp_path / DESTINATION}'" in done.stderr
+    assert (tmp_path / DESTINATION / "app" / "main.py").exists()
+
+
+@pytest.mark.parametrize(("celery", "redis_is_asked_for"), [("y", False), ("n", True)])
+def test_redis_is_asked_for_only_where_celery_does_not_bring_it(
+    tmp_path: Path, celery: str, redis_is_asked_for: bool
+) -> None:
+    given = {"project_name": "Shop", "project_slug": "shop", "project_description": "Sells.", "database": "sqlite"}
+    with Terminal(copier_copy(tmp_path / DESTINATION, python_version="3.11", **given)) as terminal:
+        terminal.wait_for("Background work with Celery")
+        terminal.type(celery)
+        if redis_is_asked_for:
+            terminal.wait_for("A cache in Redis")
+            terminal.type("y")
+        terminal.wait_for("is ready. Next:")
+    assert ("A cache in Redis" in terminal.seen) == redis_is_asked_for
+    answers = yaml.safe_load((tmp_path / DESTINATION / ".copier-answers.yml").read_text())
+    assert answers["use_celery"] == (celery == "y")
+    assert answers.get("use_redis") == (True if redis_is_asked_for else None)
+
+
+def copier_copy(destination: Path, *options: str, **answers: Any) -> list[str]:
+    data = [part for key, value in answers.items() for part in ("--data", f"{key}={value}")]
+    copier = [sys.executable, "-m", "copier", "copy", "--vcs-ref", "HEAD", *options]
+    return [*copier, *data, str(rendering.snapshot), str(destination)]
