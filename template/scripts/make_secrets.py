@@ -24,7 +24,7 @@ def complete(current: str, model: str) -> str:
 
 
 def _secrets_in_use(current: str, model: str) -> dict[str, str]:
-    """By placeholder, what stands in its place already: a setting that is added later shares the secret of the others."""
+    """By placeholder, what stands in its place already, for a setting that is added later to share."""
     in_use = {}
     for line in model.splitlines():
         if placeholder := NAMED_PLACEHOLDER.search(line):
