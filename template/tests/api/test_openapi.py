@@ -1,0 +1,54 @@
+"""The OpenAPI document: what clients are generated from."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.openapi.models import OpenAPI
+
+from app.main import app
+
+DOCUMENT: dict[str, Any] = app.openapi()
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+}
+
+
+def test_the_document_is_openapi() -> None:
+    OpenAPI.model_validate(DOCUMENT)
+
+
+@pytest.mark.xfail(reason="reported")
+def test_each_reference_leads_somewhere() -> None:
+    schemas = {f"#/components/schemas/{name}" for name in DOCUMENT.get("components", {}).get("schemas", {})}
+    assert set(references(DOCUMENT)) <= schemas
+
+
+def test_no_two_operations_share_an_id() -> None:
+    assert not [name for name, times in Counter(one["operationId"] for one in OPERATIONS.values()).items() if times > 1]
+
+
+@pytest.mark.xfail(reason="reported")
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if " /api/" in name])
+def test_an_operation_documents_its_problems(operation: str) -> None:
+    documented = OPERATIONS[operation]
+    errors = {status: answer for status, answer in documented["responses"].items() if status >= "400"}
+    assert "503" in errors
+    assert ("422" in errors) >= ("requestBody" in documented)
+    for status, answer in errors.items():
+        assert list(answer["content"]) == ["application/problem+json"], status
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)

@@ -1,0 +1,131 @@
+"""Engines and sessions, on the event loop of a process and on those that come and go."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import event, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.pool import Pool
+
+from app.core.config.database import get_database_settings
+from app.core.database import database as database_resource
+from app.core.database import get_db, get_engine, open_session
+from app.core.resources import open_resources
+from app.models.users import User
+
+
+@pytest.fixture
+def connections(database: None) -> Iterator[list[object]]:
+    """Those that have been opened since, and not closed."""
+    opened: list[object] = []
+
+    def add(connection: object, _record: object) -> None:
+        opened.append(connection)
+
+    def remove(connection: object, _record: object) -> None:
+        opened.remove(connection)
+
+    event.listen(Pool, "connect", add)
+    event.listen(Pool, "close", remove)
+    yield opened
+    event.remove(Pool, "connect", add)
+    event.remove(Pool, "close", remove)
+
+
+async def test_an_opened_loop_has_one_engine_with_a_pool(connections: list[object]) -> None:
+    async with open_resources():
+        engine = get_engine()
+        for _ in range(3):
+            async for db in get_db():
+                await db.execute(text("SELECT 1"))
+                assert db.bind is engine
+        assert len(connections) == 1
+    assert connections == []
+
+
+async def test_sessions_wait_for_a_connection_when_the_pool_is_used_up(connections: list[object]) -> None:
+    size = get_database_settings().pool_size
+
+    async def work() -> None:
+        async with open_session() as session:
+            await session.execute(text("SELECT 1"))
+            await asyncio.sleep(0)
+
+    async with open_resources():
+        await asyncio.gather(*(work() for _ in range(3 * size)))
+        assert 1 <= len(connections) <= size
+
+
+def test_a_short_lived_loop_leaves_no_connection(connections: list[object]) -> None:
+    async def count() -> int:
+        async for db in get_db():
+            found = await db.scalar(select(func.count()).select_from(User))
+            assert len(connections) == 1
+        assert connections == []
+        return found or 0
+
+    assert [asyncio.run(count()) for _ in range(3)] == [0, 0, 0]
+
+
+def test_leaving_get_db_early_leaves_neither_connection_nor_warning(connections: list[object]) -> None:
+    async def find() -> int | None:
+        async for db in get_db():
+            return await db.scalar(select(func.count()).select_from(User))
+        return None
+
+    assert asyncio.run(find()) == 0
+    gc.collect()  # what was left behind would complain now
+    assert connections == []
+
+
+def test_an_error_inside_get_db_rolls_back_and_leaves_no_connection(connections: list[object]) -> None:
+    async def fail() -> None:
+        async for db in get_db():
+            db.add(User(email="ada@example.org", name="Ada"))
+            await db.flush()
+            raise ValueError("no")
+
+    async def count() -> int | None:
+        async with open_session() as session:
+            return await session.scalar(select(func.count()).select_from(User))
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(fail())
+    gc.collect()
+    assert connections == []
+    assert asyncio.run(count()) == 0
+
+
+async def test_get_db_commits_nothing_by_itself(session: AsyncSession) -> None:
+    async for db in get_db():
+        db.add(User(email="ada@example.org", name="Ada"))
+        await db.flush()
+    assert await session.scalar(select(func.count()).select_from(User)) == 0
+
+
+async def test_what_is_committed_in_get_db_stays(session: AsyncSession) -> None:
+    async for db in get_db():
+        async with db.begin():
+            db.add(User(email="ada@example.org", name="Ada"))
+    assert await session.scalar(select(func.count()).select_from(User)) == 1
+
+
+async def test_the_check_of_a_database_that_answers_passes(database: None) -> None:
+    async with open_resources():
+        await database_resource.check()
+
+
+async def test_a_moment_comes_back_in_utc(session: AsyncSession) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+    async with session.begin():
+        session.add(User(email="ada@example.org", name="Ada", last_activity=moment))
+    session.expire_all()
+    user = (await session.scalars(select(User))).one()
+    assert user.last_activity == moment
+    assert user.last_activity is not None
+    assert user.last_activity.utcoffset() == timedelta(0)
+    assert user.created_at.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - user.created_at) < timedelta(minutes=1)
