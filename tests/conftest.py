@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import rendering
 
+pytest_plugins = ["servers"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -45,7 +45,7 @@ def take_snapshot(destination: Path) -> Path:
     return destination
 
 
-def render(destination: Path, **answers: Any) -> Path:
+def render(destination: Path, *, version: str = "HEAD", **answers: Any) -> Path:
     """Render a service into `destination`; for the rest of the answers, the defaults and the Python that runs here."""
     copier.run_copy(
         str(snapshot),
@@ -53,7 +53,7 @@ def render(destination: Path, **answers: Any) -> Path:
         data={"python_version": PYTHON_VERSION} | answers,
         defaults=True,
         quiet=True,
-        vcs_ref="HEAD",
+        vcs_ref=version,
     )
     return destination
 
@@ -84,6 +84,11 @@ def environment(service: Path, **env: str) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if key.startswith(INHERITED)}
     path = os.pathsep.join([str(service / ".venv" / "bin"), str(Path(find_uv_bin()).parent), inherited["PATH"]])
     return inherited | {"PATH": path, "UV_PYTHON": sys.executable} | env
+
+
+def empty_folders(service: Path) -> list[Path]:
+    folders = (path for path in service.rglob("*") if path.is_dir() and ".git" not in path.parts)
+    return [folder for folder in folders if not any(folder.iterdir())]
 
 
 def git(repository: Path, *arguments: str) -> str:

@@ -1,0 +1,56 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+from manifest import CONFIGURATION, rooms
+from rendering import COMBINATIONS, ROOT, render
+
+ALL_ROOMS = rooms(**COMBINATIONS["celery-postgresql"])
+JINJA_FILES = {
+    ".copier-answers.yml.jinja",
+    ".importlinter.jinja",
+    ".python-version.jinja",
+    ".github/workflows/check.yml.jinja",
+    "Makefile.jinja",
+    "Procfile.jinja",
+    "README.md.jinja",
+    "pyproject.toml.jinja",
+    "secret/.env.development.jinja",
+    "secret/.env.production.example.jinja",
+    "secret/.env.production.jinja",
+    "uv.lock.jinja",
+}
+
+
+@pytest.mark.parametrize("room", ALL_ROOMS)
+def test_what_the_manifest_names_is_there(room: str) -> None:
+    template = ROOT / "template"
+    for path in ALL_ROOMS[room]["files"]:
+        assert (template / path.lstrip("/")).exists() or (template / f"{path.lstrip('/')}.jinja").exists(), path
+
+
+@pytest.mark.parametrize("room", ALL_ROOMS)
+def test_a_path_in_the_manifest_can_match_nothing_but_itself(room: str) -> None:
+    files = ALL_ROOMS[room]["files"]
+    assert files == sorted(set(files))
+    # `redis.py` would match in any folder; `/app/tasks/` would leave the folder, empty; `*` would match what is to come
+    assert not [path for path in files if not path.startswith("/") or path.endswith("/") or set(path) & set("*?[!\\")]
+
+
+def test_nothing_in_the_configuration_needs_trust() -> None:
+    assert not {"_tasks", "_jinja_extensions", "_migrations"} & set(CONFIGURATION)
+
+
+def test_jinja_is_only_where_a_value_must_be_written() -> None:
+    template = ROOT / "template"
+    files = {str(path.relative_to(template)) for path in template.rglob("*.jinja") if ".venv" not in path.parts}
+    assert files == JINJA_FILES
+
+
+def test_the_development_environment_holds_what_the_service_depends_on(tmp_path: Path) -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    needed: set[str] = set()
+    for name in ("celery-postgresql", "celery-sqlite"):
+        service = tomllib.loads((render(tmp_path / name, **COMBINATIONS[name]) / "pyproject.toml").read_text())
+        needed |= {*service["project"]["dependencies"], *service["dependency-groups"]["dev"]}
+    assert set(groups["service"]) == needed - set(groups["dev"])
