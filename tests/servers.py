@@ -51,7 +51,8 @@ def end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM, secon
 
 class RedisServer:
     def __init__(self, program: str, folder: Path) -> None:
-        self._command = [program, "--save", "", "--dir", str(folder), "--logfile", "redis.log", "--bind", HOST]
+        self._command = [program, "--bind", HOST, "--databases", "1000", "--save", ""]
+        self._command += ["--dir", str(folder), "--logfile", "redis.log"]
         self.port = free_port()
 
     def start(self) -> None:
@@ -61,9 +62,6 @@ class RedisServer:
     def stop(self) -> None:
         """What it holds is lost: it writes nothing down."""
         end(self._process)
-
-    def empty(self) -> None:
-        assert self._ask("FLUSHALL") == "+OK"
 
     def url(self, database: int = 0) -> str:
         return f"redis://{HOST}:{self.port}/{database}"
@@ -78,7 +76,7 @@ class RedisServer:
 
 
 class PostgresServer:
-    """PostgreSQL with a superuser `postgres` who needs no password; it logs every connection."""
+    """PostgreSQL, with every connection in its log: those of `service`, for who is tested, and of `postgres`, for the test."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
@@ -124,26 +122,27 @@ class PostgresServer:
         self.query(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
-    def url(self, database: str = "postgres") -> str:
-        return f"postgresql://postgres@{HOST}:{self.port}/{database}"
+    def url(self, database: str = "postgres", user: str = "service") -> str:
+        return f"postgresql://{user}@{HOST}:{self.port}/{database}"
 
     def query(self, sql: str, database: str = "postgres") -> list[str]:
         """The rows, their columns separated by `|`."""
-        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self.url(database)).splitlines()
+        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self.url(database, "postgres")).splitlines()
 
     def connections(self, database: str, state: str = "%") -> int:
-        """How many are open now, in states such as `active`, `idle` and `idle in transaction`."""
-        (count,) = self.query(
-            f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND state LIKE '{state}'"  # noqa: S608
-        )
-        return int(count)
+        """How many the service has open now, in states such as `active`, `idle` and `idle in transaction`."""
+        return self._count(f"datname = '{database}' AND state LIKE '{state}'")
+
+    def transactions(self, database: str) -> int:
+        """How many of the service's have written something, and are open now."""
+        return self._count(f"datname = '{database}' AND backend_xid IS NOT NULL")
 
     def connections_ever(self, database: str) -> int:
-        """How many have been made since its creation."""
+        """How many the service has made since its creation."""
         return sum(change > 0 for change in self._changes(database))
 
     def connections_at_once(self, database: str) -> int:
-        """How many were open at the busiest moment since its creation."""
+        """How many the service had open at the busiest moment since its creation."""
         now = most = 0
         for change in self._changes(database):
             now += change
@@ -151,10 +150,13 @@ class PostgresServer:
         return most
 
     def _changes(self, database: str) -> Iterator[int]:
-        for event in re.findall(
-            rf"(connection authorized|disconnection): .*database={database}\b", self._log.read_text()
-        ):
+        events = rf"(connection authorized|disconnection): .*user=service database={database}\b"
+        for event in re.findall(events, self._log.read_text()):
             yield 1 if event == "connection authorized" else -1
+
+    def _count(self, condition: str) -> int:
+        (count,) = self.query(f"SELECT count(*) FROM pg_stat_activity WHERE usename = 'service' AND {condition}")  # noqa: S608 (ours)
+        return int(count)
 
     def _is_ready(self) -> bool:
         ask = [self._programs / "pg_isready", "-q", "-h", HOST, "-p", str(self.port)]
@@ -279,6 +281,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     with tempfile.TemporaryDirectory() as folder:
         server = PostgresServer(programs, Path(folder))
         server.start()
+        server.query("CREATE ROLE service SUPERUSER LOGIN")
         yield server
         server.stop()
 

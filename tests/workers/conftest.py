@@ -34,19 +34,20 @@ def migrated(folder: Path, postgres_server: PostgresServer) -> str:
 def new_service(
     folder: Path, migrated: str, postgres_server: PostgresServer, redis_server: RedisServer
 ) -> Callable[[], Service]:
-    """Gives the service an empty Redis and a database of its own, as the migrations leave it."""
+    """Gives the service databases of its own: three empty ones in Redis, and one as the migrations leave it."""
     numbers = itertools.count()
 
     def new_service() -> Service:
-        redis_server.empty()
-        database = f"proof_{next(numbers)}"
+        number = next(numbers)
+        cache, broker, results = (redis_server.url(3 * number + n) for n in range(3))
+        database = f"proof_{number}"
         settings = {
             "APP_ENV": "test",
             "DATABASE_URL": postgres_server.create_database(database, template=migrated),
             "DATABASE_POOL_SIZE": str(POOL_SIZE),
-            "REDIS_URL": redis_server.url(0),
-            "CELERY_BROKER_URL": redis_server.url(1),
-            "CELERY_RESULT_BACKEND": redis_server.url(2),
+            "REDIS_URL": cache,
+            "CELERY_BROKER_URL": broker,
+            "CELERY_RESULT_BACKEND": results,
         }
         return Service(folder, postgres_server, database, settings)
 

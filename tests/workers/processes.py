@@ -1,6 +1,6 @@
 """A rendered service with servers, and the processes that tests start of it."""
 
-import os
+import json
 import signal
 import subprocess
 import time
@@ -17,7 +17,7 @@ from rendering import environment, run
 from servers import HOST, PostgresServer, end, free_port, wait_until
 
 POOL_SIZE = 2
-COMPLAINTS = (
+COMPLAINTS_OF_LOOPS = (
     "attached to a different loop",
     "Event loop is closed",
     "another operation is in progress",
@@ -25,7 +25,6 @@ COMPLAINTS = (
     "never retrieved",
     "garbage collector",
     "was destroyed but it is pending",
-    "Traceback",
 )
 
 
@@ -42,7 +41,7 @@ class Service:
         return replace(self, settings={**self.settings, **settings})
 
     def run(self, *command: str) -> str:
-        return run(self.folder, *command, **self.settings)
+        return run(self.folder, *command, **self.settings, PYTHONPATH=str(self.folder))
 
     def worker(self, *options: str) -> "Worker":
         return Worker(self, "celery", "-A", "app.core.celery:celery_app", "worker", *options)
@@ -67,12 +66,11 @@ class Service:
     def connections(self, state: str = "%") -> int:
         return self.postgres.connections(self.database, state)
 
+    def connections_ever(self) -> int:
+        return self.postgres.connections_ever(self.database)
+
     def transactions(self) -> int:
-        """How many are open now."""
-        (count,) = self.postgres.query(
-            f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{self.database}' AND backend_xid IS NOT NULL"  # noqa: S608
-        )
-        return int(count)
+        return self.postgres.transactions(self.database)
 
 
 class Process:
@@ -111,8 +109,13 @@ class Process:
     def log(self) -> str:
         return self._log.read_text()
 
-    def complaints(self) -> list[str]:
-        return [line for line in self.log().splitlines() if any(complaint in line for complaint in COMPLAINTS)]
+    def complaints_of_loops(self) -> list[str]:
+        return [line for line in self.log().splitlines() if any(complaint in line for complaint in COMPLAINTS_OF_LOOPS)]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Its log's entries of that name."""
+        entries = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        return [entry for entry in entries if entry["event"] == name]
 
 
 class Worker(Process):

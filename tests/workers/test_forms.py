@@ -43,11 +43,12 @@ def test_tasks_of_all_forms_mixed_share_few_connections(
         assert service.connections("idle in transaction%") == 0
         assert worker.stop() == 0
 
-    assert worker.complaints() == []
+    assert worker.complaints_of_loops() == []
+    assert "Traceback" not in worker.log()
     assert len({process for form in ran_in.values() for process in form}) == processes
     assert service.connections() == 0
     own = sum(len(ran_in[form]) for form in WITH_A_LOOP_OF_THEIR_OWN)
-    assert service.postgres.connections_ever(service.database) <= processes * POOL_SIZE + own
+    assert service.connections_ever() <= processes * POOL_SIZE + own
     at_a_time = 8 if "threads" in pool else 1
     assert service.postgres.connections_at_once(service.database) <= processes * (POOL_SIZE + at_a_time)
     assert len(service.keys()) == number - len(ran_in["without_a_loop"])

@@ -49,11 +49,11 @@ def outage(request: pytest.FixtureRequest, proxy: Proxy, redis_server: RedisServ
 
 
 def test_the_api_answers_in_time_during_an_outage_and_is_back_after_it(
-    service: Service, behind_proxy: Api, outage: Outage
+    service: Service, behind_proxy: Api, outage: Outage, request: pytest.FixtureRequest
 ) -> None:
     api = behind_proxy
     with service.worker("-c", "1") as worker:
-        queued = httpx2.post(f"{api.url}/api/v1/tasks/proof.use_session", json={"key": "before"}).json()
+        queued = httpx2.post(f"{api.url}/api/v1/tasks/proof.use_session", json={"key": f"before {request.node.name}"}).json()
         wait_until(lambda: api.status(queued["task_id"]) == "SUCCESS", what=worker.log)
         outage.begin()
         try:
