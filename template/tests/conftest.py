@@ -1,4 +1,4 @@
-"""Loads the fixtures: where the servers are comes first, since the app reads it when it is imported."""
+"""Loads the fixtures. Those of the servers come first: they say where each is, which the app reads when imported."""
 
 import os
 import pkgutil
@@ -8,6 +8,6 @@ import pytest
 
 os.environ["APP_ENV"] = "test"
 
-pytest.register_assert_rewrite("tests.servers")  # its modules may import each other before pytest does
-servers = pkgutil.iter_modules([str(Path(__file__).with_name("servers"))], prefix="tests.servers.")
-pytest_plugins = [*(module.name for module in servers), "tests.service"]
+pytest.register_assert_rewrite("tests.fixtures")  # its modules may import each other before pytest does
+fixtures = pkgutil.iter_modules([str(Path(__file__).with_name("fixtures"))], prefix="tests.fixtures.")
+pytest_plugins = [*(module.name for module in fixtures), "tests.service"]
