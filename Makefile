@@ -1,0 +1,46 @@
+# Each target sets up what it needs. Only Python 3.11 or newer and make must be there.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check relock bench bench-database bench-rendering
+
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
+PYTHON := .venv/bin/python
+
+help: ## List these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+setup: | $(UV) ## Install what the other targets use, into .venv
+	@$(UV) sync --locked --quiet
+
+demo: setup ## Render a service, start it, queue a task, show its states; DEST=folder, DEMO_EXIT=1 to end after it
+	@$(PYTHON) scripts/demo.py
+
+test: setup ## Render services and run them: all but the slow tests
+	$(PYTHON) -m pytest -m "not slow"
+
+test-slow: setup ## Only the slow tests
+	$(PYTHON) -m pytest -m slow
+
+check: setup ## Style and types of everything here
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	cd template && ../$(PYTHON) -m ruff check && ../$(PYTHON) -m ruff format --check && ../$(PYTHON) -m mypy
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run; else echo "shellcheck is not installed: .ci/run was not checked"; fi
+
+relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies; UPGRADE=1 for the newest versions
+	$(UV) lock $(if $(UPGRADE),--upgrade)
+	$(UV) sync --locked --quiet
+	$(PYTHON) hooks/relock.py $(if $(UPGRADE),--upgrade)
+
+bench: bench-database bench-rendering ## All benchmarks
+
+bench-database: setup ## Database tasks per second, beside other designs on the same servers
+	$(UV) run --locked --group bench python benchmarks/database_tasks.py
+
+bench-rendering: setup ## Rendering time, beside cookiecutter on the same tree
+	$(UV) run --locked --group bench python benchmarks/rendering.py
+
+.tools/bin/uv:
+	python3 -m venv .tools
+	.tools/bin/pip install --quiet uv
