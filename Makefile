@@ -10,7 +10,7 @@ help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 setup: | $(UV) ## Install what the other targets use, into .venv
-	@$(UV) sync --locked --quiet
+	@$(UV) sync --locked --all-groups --quiet
 
 demo: setup ## Render a service, start it, queue a task, show its states; DEST=folder, DEMO_EXIT=1 to end after it
 	@$(PYTHON) scripts/demo.py
@@ -30,16 +30,16 @@ check: setup ## Style and types of everything here
 
 relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies; UPGRADE=1 for the newest versions
 	$(UV) lock $(if $(UPGRADE),--upgrade)
-	$(UV) sync --locked --quiet
+	$(UV) sync --locked --all-groups --quiet
 	$(PYTHON) hooks/relock.py $(if $(UPGRADE),--upgrade)
 
 bench: bench-database bench-rendering ## All benchmarks
 
 bench-database: setup ## Database tasks per second, beside other designs on the same servers
-	$(UV) run --locked --group bench python benchmarks/database_tasks.py
+	$(PYTHON) benchmarks/database_tasks.py
 
 bench-rendering: setup ## Rendering time, beside cookiecutter on the same tree
-	$(UV) run --locked --group bench python benchmarks/rendering.py
+	$(PYTHON) benchmarks/rendering.py
 
 .tools/bin/uv:
 	python3 -m venv .tools
