@@ -1,7 +1,6 @@
 """Real servers for tests: each in a temporary folder, on a free port of this machine, ended by its process id."""
 
 import asyncio
-import glob
 import os
 import pwd
 import re
@@ -14,13 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import pytest
 
 HOST = "127.0.0.1"
-DEBIAN_POSTGRESQL = "/usr/lib/postgresql/*/bin"
+DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
 
 
 def free_port() -> int:
@@ -76,7 +74,7 @@ class RedisServer:
 
 
 class PostgresServer:
-    """PostgreSQL, with every connection in its log: those of `service`, for who is tested, and of `postgres`, for the test."""
+    """PostgreSQL, which logs every connection: those of `service`, who is tested, and those of `postgres`, the test."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
@@ -127,7 +125,8 @@ class PostgresServer:
 
     def query(self, sql: str, database: str = "postgres") -> list[str]:
         """The rows, their columns separated by `|`."""
-        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self.url(database, "postgres")).splitlines()
+        rows = self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self.url(database, "postgres"))
+        return rows.splitlines()
 
     def connections(self, database: str, state: str = "%") -> int:
         """How many the service has open now, in states such as `active`, `idle` and `idle in transaction`."""
@@ -159,11 +158,11 @@ class PostgresServer:
         return int(count)
 
     def _is_ready(self) -> bool:
-        ask = [self._programs / "pg_isready", "-q", "-h", HOST, "-p", str(self.port)]
+        ask = [str(self._programs / "pg_isready"), "-q", "-h", HOST, "-p", str(self.port)]
         return subprocess.run(ask, check=False).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> str:
-        command = [self._programs / program, *arguments]
+        command = [str(self._programs / program), *arguments]
         done = subprocess.run(command, cwd=self._folder, user=self._user, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stderr}"
         return done.stdout
@@ -176,6 +175,7 @@ class Proxy:
         self._target_port = target_port
         self.port = free_port()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Future[Any]] = set()
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -214,37 +214,39 @@ class Proxy:
 
     async def _hang_up(self) -> None:
         self._server.close()
+        self._open.set()
         for writer in self._writers:
             writer.transport.abort()
-        while self._writers:
-            await asyncio.sleep(0.01)
+        await asyncio.gather(*self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
         try:
             target_reader, target_writer = await asyncio.open_connection(HOST, self._target_port)
         except OSError:
             writer.transport.abort()
-            self._writers.discard(writer)
             return
-        self._writers.add(target_writer)
-        await asyncio.gather(self._pump(reader, target_writer), self._pump(target_reader, writer))
+        pair = {writer, target_writer}
+        self._writers |= pair
+        self._serving.add(
+            serving := asyncio.gather(self._pump(reader, target_writer), self._pump(target_reader, writer))
+        )
+        await serving
+        self._serving.discard(serving)
+        self._writers -= pair
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65536):
-                while not self._open.is_set() and not writer.is_closing():
-                    await asyncio.sleep(0.02)
+                await self._open.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:
             pass  # cut, by us or by the other side
         finally:
             writer.close()
-            self._writers.discard(writer)
 
 
-def unavailable(what: str) -> None:
+def unavailable(what: str) -> NoReturn:
     """Skip the test that needs it; where all tests must run, fail it."""
     if os.environ.get("CI"):
         pytest.fail(f"{what}, and CI runs every test")
@@ -255,10 +257,10 @@ def find_postgresql() -> Path:
     """The folder of its programs; not all of them are on the PATH everywhere."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
-    installed = sorted(glob.glob(DEBIAN_POSTGRESQL), key=lambda folder: int(folder.split("/")[4]))
+    installed = sorted(DEBIAN_POSTGRESQL.glob("*/bin/initdb"), key=lambda program: int(program.parts[4]))
     if not installed:
         unavailable("PostgreSQL (initdb) is not installed")
-    return Path(installed[-1])
+    return installed[-1].parent
 
 
 @pytest.fixture(scope="session")
@@ -267,7 +269,7 @@ def redis_server() -> Iterator[RedisServer]:
     if program is None:
         unavailable("Redis (redis-server) is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(str(program), Path(folder))
+        server = RedisServer(program, Path(folder))
         server.start()
         yield server
         server.stop()

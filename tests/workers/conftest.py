@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from rendering import run
-from servers import PostgresServer, RedisServer, postgres_server, redis_server  # noqa: F401 (fixtures)
+from servers import PostgresServer, RedisServer
 from workers.processes import POOL_SIZE, Api, Service
 
 HERE = Path(__file__).parent

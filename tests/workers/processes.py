@@ -59,8 +59,8 @@ class Service:
         queue.conf.task_default_queue = "default"
         return queue
 
-    def keys(self) -> list[str]:
-        """What tasks have committed, in the order in which they wrote it."""
+    def written(self) -> list[str]:
+        """The keys under which tasks have committed, in the order in which they wrote."""
         return self.postgres.query("SELECT email FROM users ORDER BY id", self.database)
 
     def connections(self, state: str = "%") -> int:

@@ -29,7 +29,7 @@ def test_a_waiting_task_that_was_cancelled_never_starts(service: Service, api: A
 
     assert status(cancelled) == "REVOKED"
     assert httpx2.delete(cancelled).status_code == 409
-    assert service.keys() == ["kept"]
+    assert service.written() == ["kept"]
     (started,) = worker.events("task started")
     assert kept.endswith(started["task_id"])
 
@@ -47,4 +47,4 @@ def test_a_running_task_that_is_cancelled_is_stopped(service: Service, api: Api)
         assert status(running) == "REVOKED"
         assert worker.stop() == 0
 
-    assert "running" not in service.keys()
+    assert "running" not in service.written()

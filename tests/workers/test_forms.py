@@ -51,14 +51,14 @@ def test_tasks_of_all_forms_mixed_share_few_connections(
     assert service.connections_ever() <= processes * POOL_SIZE + own
     at_a_time = 8 if "threads" in pool else 1
     assert service.postgres.connections_at_once(service.database) <= processes * (POOL_SIZE + at_a_time)
-    assert len(service.keys()) == number - len(ran_in["without_a_loop"])
+    assert len(service.written()) == number - len(ran_in["without_a_loop"])
 
 
 def test_tasks_of_all_forms_can_be_called_from_a_running_event_loop(service: Service) -> None:
     printed = service.run("python", "-X", "dev", str(HERE / "call_in_process.py"))
 
     assert [line for line in printed.splitlines() if "Warning" in line or "Error" in line] == []
-    keys = set(service.keys())
+    keys = set(service.written())
     assert {"called async", "called asyncio.run", "called asyncio.run, left early"} <= keys
     assert {f"called on thread {n}" for n in range(8)} <= keys
     assert {f"eager proof.{form}" for form in ("use_session", "use_get_db", "leave_get_db_early")} <= keys

@@ -11,11 +11,11 @@ from celery.exceptions import SoftTimeLimitExceeded
 from servers import wait_until
 from workers.processes import Service, Worker, outcome
 
-HOLDS = [
-    pytest.param("proof.hold", {"where": "database"}, id="in the database"),
-    pytest.param("proof.hold", {"where": "loop"}, id="in the event loop"),
-    pytest.param("proof.hold_in_asyncio_run", {}, id="in asyncio.run"),
-]
+HOLDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "in the database": ("proof.hold", {"where": "database", "seconds": 30}),
+    "in the event loop": ("proof.hold", {"where": "loop", "seconds": 30}),
+    "in asyncio.run": ("proof.hold_in_asyncio_run", {"seconds": 30}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def works_on(service: Service, queue: Celery[Any], request: pytest.FixtureReques
         for form in ("use_session", "use_get_db", "leave_get_db_early"):
             key = f"after {request.node.name} {form}"
             processes.add(queue.send_task(f"proof.{form}", kwargs={"key": key}).get(timeout=30))
-            assert key in service.keys()
+            assert key in service.written()
         (process,) = processes
         return int(process)
 
@@ -53,52 +53,40 @@ def test_an_exception_rolls_back_and_leaves_a_usable_connection(
 
     with pytest.raises(ValueError, match=form):
         result.get(timeout=30)
-    assert form not in service.keys()
+    assert form not in service.written()
     made = service.connections_ever()
     assert queue.send_task("proof.use_session", kwargs={"key": f"just after {form}"}).get(timeout=30) == process
     assert service.connections_ever() == made
     assert works_on() == process
 
 
-@pytest.mark.parametrize(("task", "arguments"), HOLDS)
+@pytest.mark.parametrize("where", HOLDS)
 def test_a_soft_time_limit_rolls_back(
-    service: Service,
-    queue: Celery[Any],
-    worker: Worker,
-    works_on: Callable[[], int],
-    task: str,
-    arguments: dict[str, Any],
-    request: pytest.FixtureRequest,
+    service: Service, queue: Celery[Any], worker: Worker, works_on: Callable[[], int], where: str
 ) -> None:
-    key = request.node.name
-    result = queue.send_task(task, kwargs={"key": key, "seconds": 30, **arguments}, soft_time_limit=1)
+    task, arguments = HOLDS[where]
+    result = queue.send_task(task, kwargs={"key": f"limited {where}", **arguments}, soft_time_limit=1)
 
     with pytest.raises(SoftTimeLimitExceeded):
         result.get(timeout=10)
-    assert key not in service.keys()
+    assert f"limited {where}" not in service.written()
     (child,) = worker.children()
     assert works_on() == child
 
 
-@pytest.mark.parametrize(("task", "arguments"), HOLDS)
+@pytest.mark.parametrize("where", HOLDS)
 def test_a_running_task_that_is_revoked_is_stopped(
-    service: Service,
-    queue: Celery[Any],
-    worker: Worker,
-    works_on: Callable[[], int],
-    task: str,
-    arguments: dict[str, Any],
-    request: pytest.FixtureRequest,
+    service: Service, queue: Celery[Any], worker: Worker, works_on: Callable[[], int], where: str
 ) -> None:
-    key = request.node.name
-    result = queue.send_task(task, kwargs={"key": key, "seconds": 30, **arguments})
+    task, arguments = HOLDS[where]
+    result = queue.send_task(task, kwargs={"key": f"revoked {where}", **arguments})
     wait_until(service.transactions)
 
     queue.control.revoke(result.id, terminate=True)
 
     assert outcome(result) == "REVOKED"
     wait_until(lambda: not service.transactions(), what=worker.log)
-    assert key not in service.keys()
+    assert f"revoked {where}" not in service.written()
     works_on()
 
 
@@ -112,7 +100,7 @@ def test_a_task_whose_process_is_killed_runs_again(
     os.kill(child, signal.SIGKILL)
 
     assert result.get(timeout=30) != child
-    assert service.keys().count("killed") == 1
+    assert service.written().count("killed") == 1
     works_on()
 
 
@@ -128,7 +116,7 @@ def test_a_warm_shutdown_lets_the_running_task_end(new_service: Callable[[], Ser
         assert worker.stop() == 0
 
     assert [result.state for result in results] == ["SUCCESS", "SUCCESS"]
-    assert set(service.keys()) == {"shut down", "shut down, asyncio.run"}
+    assert set(service.written()) == {"shut down", "shut down, asyncio.run"}
     assert service.connections() == 0
     assert worker.complaints_of_loops() == []
 
@@ -146,7 +134,7 @@ def test_processes_are_replaced_after_so_many_tasks(new_service: Callable[[], Se
         assert worker.stop() == 0
 
     assert max(map(processes.count, processes)) == 5
-    assert len(service.keys()) == len(results)
+    assert len(service.written()) == len(results)
     assert service.connections() == 0
     assert worker.complaints_of_loops() == []
     assert "Traceback" not in worker.log()
@@ -176,5 +164,5 @@ def test_a_restart_of_the_database_leaves_a_worker_that_works(new_service: Calla
         assert use_database("after the second, while idle") == processes
         assert worker.stop() == 0
 
-    assert len(service.keys()) == 60
+    assert len(service.written()) == 60
     assert worker.complaints_of_loops() == []

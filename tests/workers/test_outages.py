@@ -53,7 +53,8 @@ def test_the_api_answers_in_time_during_an_outage_and_is_back_after_it(
 ) -> None:
     api = behind_proxy
     with service.worker("-c", "1") as worker:
-        queued = httpx2.post(f"{api.url}/api/v1/tasks/proof.use_session", json={"key": f"before {request.node.name}"}).json()
+        task = f"{api.url}/api/v1/tasks/proof.use_session"
+        queued = httpx2.post(task, json={"key": f"before {request.node.name}"}).json()
         wait_until(lambda: api.status(queued["task_id"]) == "SUCCESS", what=worker.log)
         outage.begin()
         try:
@@ -67,7 +68,7 @@ def test_the_api_answers_in_time_during_an_outage_and_is_back_after_it(
         assert statistics.quantiles(health, n=100)[98] < HEALTH_P99
 
         def is_queued_again() -> bool:
-            answer = httpx2.post(f"{api.url}/api/v1/tasks/proof.use_session", json={"key": f"{time.monotonic()}"})
+            answer = httpx2.post(task, json={"key": f"{time.monotonic()}"})
             if answer.status_code == 202:
                 queued.update(answer.json())
             return answer.status_code == 202
@@ -99,7 +100,7 @@ async def ask_during_outage(api: Api, task_id: str) -> tuple[list[httpx2.Respons
 
     limits = httpx2.Limits(max_connections=None)
     async with httpx2.AsyncClient(timeout=10, limits=limits) as client, asyncio.TaskGroup() as group:
-        asking = [group.create_task(ask(client, number)) for number in range(20)]
+        asking = [group.create_task(ask(client, number)) for number in range(60)]
         while not all(task.done() for task in asking) or len(health) < 100:
             answered, took = await timed(client.get(f"{api.url}/health/live"))
             assert answered.status_code == 200

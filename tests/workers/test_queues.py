@@ -36,7 +36,8 @@ def test_a_task_of_high_priority_overtakes_those_that_wait(own_service: Service)
         for result in [busy, *waiting]:
             result.get(timeout=30)
 
-    assert service.keys() == ["busy", "high_priority 1", "high_priority 2", "default", "low_priority 1", "low_priority 2"]
+    overtaking = ["high_priority 1", "high_priority 2"]
+    assert service.written() == ["busy", *overtaking, "default", "low_priority 1", "low_priority 2"]
 
 
 def test_junk_in_a_queue_is_logged_and_dropped(own_service: Service) -> None:
@@ -51,7 +52,7 @@ def test_junk_in_a_queue_is_logged_and_dropped(own_service: Service) -> None:
         result = queue.send_task("proof.use_session", kwargs={"key": "good"})
 
         assert outcome(result) == "SUCCESS"
-        assert service.keys() == ["good"]
+        assert service.written() == ["good"]
         wait_until(lambda: not broker.hlen("unacked"))
         assert broker.llen("default") == 0
         assert worker.process.poll() is None

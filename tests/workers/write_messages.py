@@ -25,10 +25,9 @@ broker = Redis.from_url(settings.broker_url, decode_responses=True)
 builder = MessageBuilder(celery_app)
 
 
-def pushed(prefix: str = "") -> tuple[str, str]:
-    (key,) = (key for key in broker.keys() if broker.type(key) == "list")
-    message = broker.rpop(key)
-    return key, str(message)
+def pushed() -> tuple[str, str]:
+    (key,) = broker.scan_iter(_type="list")
+    return str(key), str(broker.rpop(key))
 
 
 def readable(key: str, payload: str) -> dict[str, Any]:
@@ -46,7 +45,7 @@ for task in exposed_tasks():
         "sent": readable(key, payload.replace(sent.id, TASK_ID)),
     }
 
-listener = broker.pubsub()
+listener: Any = broker.pubsub()  # type: ignore[no-untyped-call]  # not in its stubs
 listener.psubscribe("*")
 listener.get_message(timeout=5)
 revoke = builder.revoke(TASK_ID)
