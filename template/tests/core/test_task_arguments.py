@@ -1,0 +1,79 @@
+"""The arguments of tasks: what is taken, converted and refused."""
+
+from datetime import date
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field
+
+from app.core.task_arguments import ArgumentsError, TaskArguments
+
+
+def order(*, item: str, count: Annotated[int, Field(ge=1)] = 1, day: date | None = None) -> None: ...
+
+
+ARGUMENTS = TaskArguments("orders.place_order", order)
+
+
+def test_defaults_are_filled_in() -> None:
+    assert ARGUMENTS.bind((), {"item": "tea"}) == {"item": "tea", "count": 1, "day": None}
+
+
+def test_what_json_cannot_say_is_converted() -> None:
+    assert ARGUMENTS.bind((), {"item": "tea", "day": "2026-05-04"})["day"] == date(2026, 5, 4)
+
+
+def test_positional_arguments_are_named() -> None:
+    def add(first: int, second: int) -> None: ...
+
+    assert TaskArguments("add", add).bind((1,), {"second": 2}) == {"first": 1, "second": 2}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "named"),
+    [
+        ({}, "item"),
+        ({"item": 7}, "item"),
+        ({"item": "tea", "count": 0}, "count"),
+        ({"item": "tea", "count": "many"}, "count"),
+        ({"item": "tea", "day": "someday"}, "day"),
+        ({"item": "tea", "colour": "green"}, "colour"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(kwargs: dict[str, Any], named: str) -> None:
+    with pytest.raises(ArgumentsError, match=named):
+        ARGUMENTS.bind((), kwargs)
+
+
+def test_each_fault_is_named() -> None:
+    with pytest.raises(ArgumentsError, match=r"^item: .*; count: .*"):
+        ARGUMENTS.bind((), {"item": None, "count": 0})
+
+
+def test_too_many_positional_arguments_are_refused() -> None:
+    with pytest.raises(ArgumentsError, match="positional"):
+        ARGUMENTS.bind(("tea",), {})
+
+
+def test_the_model_describes_the_arguments() -> None:
+    schema = ARGUMENTS.model.model_json_schema()
+    assert schema["title"] == "OrdersPlaceOrderArguments"
+    assert schema["required"] == ["item"]
+    assert schema["properties"]["count"]["minimum"] == 1
+    assert schema["additionalProperties"] is False
+
+
+def test_a_task_has_to_name_its_arguments() -> None:
+    def star(*items: str) -> None: ...
+    def stars(**options: str) -> None: ...
+    def positional(item: str, /) -> None: ...
+
+    for function in (star, stars, positional):
+        with pytest.raises(TypeError, match="name each argument"):
+            TaskArguments("orders.place_order", function)
+
+
+def test_arguments_without_annotations_are_taken_as_they_are() -> None:
+    def anything(value) -> None: ...  # type: ignore[no-untyped-def]  # what is tested
+
+    assert TaskArguments("anything", anything).bind((), {"value": [1]}) == {"value": [1]}

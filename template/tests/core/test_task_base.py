@@ -1,0 +1,89 @@
+"""What every task does."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from celery.exceptions import Ignore
+from redis import Redis
+
+from app.core import task_base
+from app.core.task_arguments import ArgumentsError
+from app.core.task_keys import cancelled_key
+from app.tasks import system
+
+
+@pytest.fixture
+def in_worker() -> Iterator[None]:
+    system.heartbeat.push_request(id="0198c7a4", called_directly=False)
+    yield
+    system.heartbeat.pop_request()
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The states that a task wrote down."""
+    states: list[dict[str, Any]] = []
+    monkeypatch.setattr(system.heartbeat, "update_state", lambda **state: states.append(state))
+    return states
+
+
+def test_progress_is_written_down_once_in_a_while_and_at_the_end(
+    in_worker: None, written: list[dict[str, Any]]
+) -> None:
+    for done in range(1, 101):
+        system.heartbeat.report_progress(done, 100, f"step {done}")
+    assert [state["meta"]["current"] for state in written] == [1, 100]
+    assert written[-1] == {
+        "state": "PROGRESS",
+        "meta": {"current": 100, "total": 100, "message": "step 100"},
+    }
+
+
+def test_progress_is_written_down_again_after_a_while(
+    in_worker: None, written: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_base, "PROGRESS_INTERVAL", 0)
+    for done in range(3):
+        system.heartbeat.report_progress(done, 100)
+    assert [state["meta"]["current"] for state in written] == [0, 1, 2]
+
+
+def test_a_task_called_as_a_function_writes_no_progress(written: list[dict[str, Any]]) -> None:
+    system.heartbeat.push_request()
+    system.heartbeat.report_progress(1, 1)
+    system.heartbeat.pop_request()
+    assert written == []
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")  # Celery calls it
+def test_a_cancelled_task_does_not_start(in_worker: None, results: Redis) -> None:
+    system.heartbeat.before_start("0198c7a4")
+    results.set(cancelled_key("0198c7a4"), "1")
+    with pytest.raises(Ignore):
+        system.heartbeat.before_start("0198c7a4")
+    assert system.heartbeat.backend.get_task_meta("0198c7a4")["status"] == "REVOKED"
+
+
+def test_arguments_that_do_not_fit_are_an_error_and_no_retry(in_worker: None) -> None:
+    with pytest.raises(ArgumentsError, match="size"):
+        system.check(size=7)
+
+
+def test_the_log_tells_the_course_of_a_task_without_its_arguments(
+    in_worker: None, results: Redis, log: Callable[[], list[dict[str, Any]]]
+) -> None:
+    task, secret = system.heartbeat, "what nobody should read"
+    task.before_start("0198c7a4", [secret], {"text": secret})
+    task.on_retry(ValueError("again"), "0198c7a4", [secret], {"text": secret})
+    task.on_success(secret, "0198c7a4", [secret], {"text": secret})
+    task.on_failure(ValueError("no"), "0198c7a4", [secret], {"text": secret})
+    events = log()
+    assert [event["event"] for event in events] == [
+        "task started",
+        "task will be tried again",
+        "task succeeded",
+        "task failed",
+    ]
+    assert [event["level"] for event in events] == ["info", "warning", "info", "error"]
+    assert secret not in str(events)
