@@ -16,16 +16,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-import psycopg
 from celery import Celery, states
+from kombu import Connection
 from kombu.utils.json import loads
 from redis import Redis
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests"))  # before this folder, which has a rendering.py too
 
-import rendering  # noqa: E402 (found by the line above)
-from servers import PostgresServer, RedisServer  # noqa: E402
+import rendering  # noqa: E402 (found there)
+from servers import PostgresServer, RedisServer, end, find_postgresql  # noqa: E402
 
 DESIGNS = {  # tasks in designs.py
     "naive": "naive: a new event loop and engine a task",
@@ -37,6 +37,8 @@ DESIGNS = {  # tasks in designs.py
 CONCURRENCY = 2
 USERS = 1_000
 DEADLINE = 120.0
+RESULTS = HERE / "RESULTS.md"
+sender = Celery(set_as_current=False)
 
 
 class Worker:
@@ -47,7 +49,6 @@ class Worker:
         self.rates: list[float] = []
         self.tasks = 0
         self._broker_url, self._results_url = broker_url, results_url
-        self._sender = Celery(broker=broker_url, set_as_current=False)
         self._broker, self._results = Redis.from_url(broker_url), Redis.from_url(results_url)
 
     @contextmanager
@@ -71,14 +72,16 @@ class Worker:
         try:
             yield
         finally:
-            process.terminate()
-            process.wait()
+            end(process)
 
     def measure(self, tasks: int) -> float:
         """Tasks per second, from the moment when all messages are in the queue until the last is acknowledged."""
         self._results.flushdb()
         name = f"design.{self.design}"
-        ids = [self._sender.send_task(name, [i % USERS + 1], queue="staged").id for i in range(tasks)]
+        with Connection(self._broker_url) as connection:
+            ids = [
+                sender.send_task(name, [i % USERS + 1], queue="staged", connection=connection).id for i in range(tasks)
+            ]
         began = time.perf_counter()
         self._broker.rename("staged", "default")
         while True:
@@ -110,59 +113,62 @@ def rendered_service() -> Iterator[Path]:
         yield service
 
 
-def make_databases(service: Path, postgres: PostgresServer) -> None:
+@contextmanager
+def servers() -> Iterator[tuple[RedisServer, PostgresServer]]:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stopping:
+        (postgres_folder := Path(folder) / "postgresql").mkdir()
+        Path(folder).chmod(0o755)  # PostgreSQL runs as another user
+        redis = RedisServer("redis-server", Path(folder))
+        postgres = PostgresServer(find_postgresql(), postgres_folder)
+        for server in (redis, postgres):
+            server.start()
+            stopping.callback(server.stop)
+        postgres.query("CREATE ROLE service SUPERUSER LOGIN")
+        yield redis, postgres
+
+
+def make_databases(service: Path, redis: RedisServer, postgres: PostgresServer) -> None:
     """One for each design, with the same users."""
-    url = postgres.url("app")
-    unused = "redis://127.0.0.1:1"
-    env = {"REDIS_URL": unused, "CELERY_BROKER_URL": unused, "CELERY_RESULT_BACKEND": unused}
+    env = dict.fromkeys(("REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), redis.url())
+    url = postgres.create_database("users")
     rendering.run(service, "alembic", "upgrade", "head", APP_ENV="test", DATABASE_URL=url, **env)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO users (email, name) SELECT n || '@example.org', 'User ' || n FROM generate_series(1, %s) n",
-            [USERS],
-        )
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        for design in DESIGNS:
-            connection.execute(f"CREATE DATABASE {design} TEMPLATE app")
-
-
-def count_connections(postgres: PostgresServer) -> dict[str, int]:
-    """Connections ever made to each database; complete once all of them are closed."""
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        while connection.execute("SELECT 1 FROM pg_stat_activity WHERE datname = ANY(%s)", [list(DESIGNS)]).fetchone():
-            time.sleep(0.1)
-        return dict(connection.execute("SELECT datname, sessions FROM pg_stat_database").fetchall())
+    postgres.query(
+        f"INSERT INTO users (email, name) SELECT n || '@example.org', 'User ' || n FROM generate_series(1, {USERS}) n",  # noqa: S608
+        "users",
+    )
+    for design in DESIGNS:
+        postgres.create_database(design, template="users")
 
 
 def as_table(workers: list[Worker], connections: dict[str, int]) -> str:
     rates = {worker.design: worker.rates for worker in workers}
 
     def ratio(design: str, to: str) -> str:
-        return f"{median(mine / theirs for mine, theirs in zip(rates[design], rates[to], strict=True)):.2f}"
+        return f"{median(one / other for one, other in zip(rates[design], rates[to], strict=True)):.2f}"
 
-    lines = [
-        "| task | tasks/s | × naive | × limit | connections per 1,000 tasks |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    lines += [
-        f"| {DESIGNS[worker.design]} | {median(worker.rates):,.0f}"
-        f" | {ratio(worker.design, 'naive')} | {ratio(worker.design, 'synchronous')}"
-        f" | {1000 * connections[worker.design] / worker.tasks:,.1f} |"
-        for worker in workers
-    ]
+    lines = ["| task | tasks/s | x naive | x limit | connections per 1,000 tasks |", "|---|--:|--:|--:|--:|"]
+    for worker in workers:
+        cells = (
+            DESIGNS[worker.design],
+            f"{median(worker.rates):,.0f}",
+            ratio(worker.design, "naive"),
+            ratio(worker.design, "synchronous"),
+            f"{1000 * connections[worker.design] / worker.tasks:,.1f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--tasks", type=int, default=1_000, help="tasks of each design in each round")
-    parser.add_argument("--write", action="store_true", help="save the table in RESULTS.md")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--tasks", type=int, default=1_000, help="of each design in each round")
+    parser.add_argument("--write", action="store_true", help=f"save the table in {RESULTS.name}")
     options = parser.parse_args()
 
-    with rendered_service() as service, RedisServer() as redis, PostgresServer() as postgres:
-        make_databases(service, postgres)
-        workers = [Worker(name, redis.url(2 * i), redis.url(2 * i + 1)) for i, name in enumerate(DESIGNS)]
+    with rendered_service() as service, servers() as (redis, postgres):
+        make_databases(service, redis, postgres)
+        workers = [Worker(design, redis.url(2 * i), redis.url(2 * i + 1)) for i, design in enumerate(DESIGNS)]
         with ExitStack() as running:
             for worker in workers:
                 running.enter_context(worker.running(service, postgres.url(worker.design)))
@@ -171,7 +177,15 @@ def main() -> None:
             for number in range(options.rounds):
                 for worker in workers if number % 2 == 0 else reversed(workers):
                     worker.rates.append(worker.measure(options.tasks))
-        print(as_table(workers, count_connections(postgres)))
+        table = as_table(workers, {design: postgres.connections_ever(design) for design in DESIGNS})
+
+    conditions = (
+        f"Medians of {options.rounds} rounds of {options.tasks:,} tasks, one worker at work at a time, concurrency"
+        f" {CONCURRENCY}; of ratios, those of each round. Python {platform.python_version()}, {os.cpu_count()} CPUs."
+    )
+    print(f"{table}\n\n{conditions}")
+    if options.write:
+        RESULTS.write_text(f"# Database tasks\n\n{table}\n\n{conditions}\n")
 
 
 if __name__ == "__main__":
