@@ -74,7 +74,6 @@ async def test_an_unexpected_error_tells_clients_nothing_and_the_log_all(
     assert "Traceback" not in answer.text
 
 
-@pytest.mark.xfail(reason="reported")
 async def test_an_unexpected_error_is_answered_under_its_request_id(
     failing: Callable[[Exception], httpx2.AsyncClient],
 ) -> None:

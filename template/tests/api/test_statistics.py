@@ -48,7 +48,6 @@ async def test_cached_figures_expire_and_are_counted_anew(client: httpx2.AsyncCl
     assert (await read(client))["users"] == 1
 
 
-@pytest.mark.xfail(reason="reported")
 @pytest.mark.parametrize("cached", ["no JSON", "{}", '{"users": 7}'])
 async def test_what_is_in_the_cache_and_does_not_fit_is_counted_anew(client: httpx2.AsyncClient, cached: str) -> None:
     with Redis.from_url(database_url(13)) as redis:

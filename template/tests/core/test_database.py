@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from sqlalchemy import event, func, select, text
@@ -19,7 +20,7 @@ from app.models.users import User
 
 @pytest.fixture
 def connections(database: None) -> Iterator[list[object]]:
-    """Those that have been opened since, and not closed."""
+    """Those that have been opened since, and not closed; and those that were cut off in the middle of something."""
     opened: list[object] = []
 
     def add(connection: object, _record: object) -> None:
@@ -28,9 +29,14 @@ def connections(database: None) -> Iterator[list[object]]:
     def remove(connection: object, _record: object) -> None:
         opened.remove(connection)
 
+    def keep(_connection: object, _record: object, error: object) -> None:
+        opened.append(f"cut off: {error!r}")
+
+    event.listen(Pool, "invalidate", keep)
     event.listen(Pool, "connect", add)
     event.listen(Pool, "close", remove)
     yield opened
+    event.remove(Pool, "invalidate", keep)
     event.remove(Pool, "connect", add)
     event.remove(Pool, "close", remove)
 
@@ -70,7 +76,7 @@ def test_a_short_lived_loop_leaves_no_connection(connections: list[object]) -> N
     assert [asyncio.run(count()) for _ in range(3)] == [0, 0, 0]
 
 
-def test_leaving_get_db_early_leaves_neither_connection_nor_warning(connections: list[object]) -> None:
+def test_returning_out_of_get_db_leaves_neither_connection_nor_warning(connections: list[object]) -> None:
     async def find() -> int | None:
         async for db in get_db():
             return await db.scalar(select(func.count()).select_from(User))
@@ -79,6 +85,23 @@ def test_leaving_get_db_early_leaves_neither_connection_nor_warning(connections:
     assert asyncio.run(find()) == 0
     gc.collect()  # what was left behind would complain now
     assert connections == []
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_loop_that_ends_soon_after_get_db_was_left_cuts_no_connection_off(
+    connections: list[object], log: Callable[[], list[dict[str, Any]]], turns: int
+) -> None:
+    async def find() -> None:
+        async for db in get_db():
+            await db.scalar(select(func.count()).select_from(User))
+            break
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    asyncio.run(find())
+    gc.collect()
+    assert connections == []
+    assert log() == []
 
 
 def test_an_error_inside_get_db_rolls_back_and_leaves_no_connection(connections: list[object]) -> None:

@@ -46,12 +46,11 @@ async def test_a_moment_is_kept_with_its_time_zone(session: AsyncSession) -> Non
 
 
 class Road:
-    """To the database, over a port of its own, so that it can be closed."""
+    """A port of its own that leads to the database, and can be closed."""
 
     def __init__(self) -> None:
         self._address = make_url(get_database_settings().url)
-        self._travellers: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._ends: set[asyncio.StreamWriter] = set()
         self.port = 0
 
     async def open(self) -> None:
@@ -60,16 +59,14 @@ class Road:
 
     async def close(self) -> None:
         self._server.close()
-        for writer in self._writers:
-            writer.close()
-        await asyncio.gather(*self._travellers, return_exceptions=True)
+        for end in self._ends:
+            end.close()
+        await asyncio.gather(*(end.wait_closed() for end in self._ends), return_exceptions=True)
 
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection(self._address.host, self._address.port or 5432)
-        self._writers |= {writer, there[1]}
-        for one, other in ((reader, there[1]), (there[0], writer)):
-            task = asyncio.create_task(self._carry(one, other))
-            self._travellers.add(task)
+        answers, questions = await asyncio.open_connection(self._address.host, self._address.port or 5432)
+        self._ends |= {writer, questions}
+        await asyncio.gather(self._carry(reader, questions), self._carry(answers, writer))
 
     @staticmethod
     async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
