@@ -39,7 +39,7 @@ def take_snapshot(destination: Path) -> Path:
     for name in git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
         if name and (ROOT / name).exists():
             (destination / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, destination / name)
+            shutil.copy2(ROOT / name, destination / name, follow_symlinks=False)
     git(destination, "add", "--all")
     git(destination, "commit", "--quiet", "--allow-empty", "--message", "Snapshot of the working tree")
     return destination
