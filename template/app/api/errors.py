@@ -5,6 +5,7 @@ from socket import gaierror
 from typing import Any
 
 import structlog
+from asgi_correlation_id import correlation_id
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -64,4 +65,6 @@ async def _away(_request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(_request: Request, _error: Exception) -> JSONResponse:
     detail = "Something went wrong on our side; the log has it under this answer's X-Request-ID."
-    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+    # answered outside of the middleware that adds this header to all others
+    headers = {"X-Request-ID": correlation_id.get() or ""}
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers)

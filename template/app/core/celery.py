@@ -54,12 +54,12 @@ celery_app.conf.update(
     # queues, in the order in which a worker looks into them; in each, 0 is the most urgent of Redis' priorities
     task_queues=[Queue(name, routing_key=name) for name in ("high_priority", "default", "low_priority")],
     task_default_queue="default",
-    task_default_priority=3,
     task_create_missing_queues=False,
     task_routes={
         "system.*": {"queue": "high_priority", "priority": 0},
         "reports.*": {"queue": "low_priority", "priority": 6},
         "users.cleanup": {"queue": "low_priority", "priority": 9},
+        "*": {"priority": 3},  # `task_default_priority` would win over all of the above
     },
     broker_transport_options={
         # Redis hands out again what nobody has acknowledged for this long, so it is longer than any task may run or

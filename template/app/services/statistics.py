@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,6 +37,8 @@ async def current(session: AsyncSession) -> Statistics:
     try:
         if cached := await client.get(CACHE_KEY):
             return Statistics.model_validate_json(cached)
+    except ValidationError as error:  # kept there by another version of this service
+        logger.warning("the cache holds other figures", error=repr(error))
     except RedisError as error:
         logger.warning("the cache is away", error=repr(error))
         return await count(session, datetime.now(UTC))

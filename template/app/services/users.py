@@ -36,6 +36,7 @@ async def update(session: AsyncSession, user_id: int, changes: Mapping[str, Any]
     for field, value in changes.items():
         setattr(user, field, value.lower() if field == "email" else value)
     await _flush_unique_email(session, user.email)
+    await session.refresh(user)
     return user
 
 

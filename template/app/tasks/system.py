@@ -1,6 +1,5 @@
 """The service looks after itself."""
 
-import asyncio
 from datetime import UTC, datetime
 
 import structlog
@@ -34,5 +33,6 @@ async def check() -> list[str]:
 
     Tried again with growing pauses until they do; after five more tries it gives up with the last error.
     """
-    await asyncio.gather(database.check(), cache.check())
+    await database.check()
+    await cache.check()
     return [database.name, cache.name]

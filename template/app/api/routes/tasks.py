@@ -15,7 +15,7 @@ from app.schemas.tasks import QueuedTask, TaskOut
 from app.services.errors import ConflictError, NotFoundError
 from app.tasks import exposed_tasks
 
-router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(503))
+router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(422, 503))
 
 TaskId = Annotated[str, Path(examples=["0198c7a4-6f0e-4b6e-9f2e-6a1d5b7c9e10"])]
 
@@ -43,7 +43,6 @@ for task in exposed_tasks():
         summary=f"Queue {task.name}",
         description=task.__doc__,
         operation_id=f"queue_{task.name.replace('.', '_')}",
-        responses=problems(422),
     )
 
 
