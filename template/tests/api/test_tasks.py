@@ -161,12 +161,12 @@ async def test_the_request_id_goes_with_the_task(client: httpx2.AsyncClient, bro
 
 
 @pytest.fixture(params=["hanging_url", "refusing_url"])
-async def away(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """A queue whose Redis hangs, and one whose Redis is not there."""
+async def away(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A queue whose Redis hangs, and one whose Redis is not there; which of both."""
     async with open_redis(request.getfixturevalue(request.param), patience=60, max_connections=5) as redis:
-        queue = TaskQueue(RedisPublisher(celery_app, redis), redis, redis, deadline=0.3)
+        queue = TaskQueue(RedisPublisher(celery_app, redis), redis, redis, deadline=0.15)
         monkeypatch.setattr(task_queue, "get", lambda: queue)
-        yield
+        yield request.param
 
 
 @pytest.mark.parametrize(
@@ -180,13 +180,13 @@ async def away(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 async def test_a_queue_that_is_away_is_a_503_while_the_rest_goes_on(
-    client: httpx2.AsyncClient, away: None, method: str, path: str
+    client: httpx2.AsyncClient, away: str, method: str, path: str
 ) -> None:
     started = time.monotonic()
     asked = asyncio.create_task(client.request(method, path))
     await asyncio.sleep(0)
     assert (await client.get("/health/live")).status_code == 200
-    assert time.monotonic() - started < 0.3
+    assert away == "refusing_url" or not asked.done()
     answer = await asked
     assert time.monotonic() - started < 1
     assert answer.status_code == 503
@@ -194,7 +194,7 @@ async def test_a_queue_that_is_away_is_a_503_while_the_rest_goes_on(
     assert int(answer.headers["Retry-After"]) > 0
 
 
-async def test_the_service_is_not_ready_while_the_queue_is_away(client: httpx2.AsyncClient, away: None) -> None:
+async def test_the_service_is_not_ready_while_the_queue_is_away(client: httpx2.AsyncClient, away: str) -> None:
     answer = await client.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["parts"]["database"] == "ok"

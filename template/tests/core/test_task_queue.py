@@ -19,7 +19,7 @@ from app.core.task_publishers import RedisPublisher
 from app.core.task_queue import ALIVE_SECONDS, TaskQueue, task_queue
 from app.tasks import reports, system, users
 
-DEADLINE = 0.3
+DEADLINE = 0.1
 CALLS: dict[str, Callable[[TaskQueue], Coroutine[Any, Any, Any]]] = {
     "enqueue": lambda queue: queue.enqueue(system.heartbeat, {}),
     "find": lambda queue: queue.find(str(uuid.uuid4())),
