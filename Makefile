@@ -36,10 +36,10 @@ relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies;
 bench: bench-database bench-rendering ## All benchmarks
 
 bench-database: setup ## Database tasks per second, beside other designs on the same servers
-	$(PYTHON) benchmarks/database_tasks.py
+	PYTHONPATH=tests $(PYTHON) benchmarks/database_tasks.py $(OPTIONS)
 
 bench-rendering: setup ## Rendering time, beside cookiecutter on the same tree
-	$(PYTHON) benchmarks/rendering.py
+	PYTHONPATH=tests $(PYTHON) benchmarks/rendering_time.py $(OPTIONS)
 
 .tools/bin/uv:
 	python3 -m venv .tools

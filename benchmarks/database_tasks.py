@@ -1,6 +1,6 @@
 """Database tasks per second: the service's ways to write a task beside the naive one and the limit, on real servers.
 
-uv run --group bench python benchmarks/database_tasks.py [--rounds 7] [--tasks 1000] [--write]
+`make bench-database`, or `make bench-database OPTIONS='--rounds 3 --tasks 300 --write'`.
 """
 
 import argparse
@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,17 +15,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
+import rendering
 from celery import Celery, states
 from kombu import Connection
 from kombu.utils.json import loads
 from redis import Redis
+from servers import PostgresServer, RedisServer, end, find_postgresql
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))  # before this folder, which has a rendering.py too
-
-import rendering  # noqa: E402 (found there)
-from servers import PostgresServer, RedisServer, end, find_postgresql  # noqa: E402
-
 DESIGNS = {  # tasks in designs.py
     "naive": "naive: a new event loop and engine a task",
     "asynchronous": "ours: `async def`, given a session",

@@ -88,7 +88,8 @@ def show(service: Path, stack: ExitStack) -> None:
 
     if os.environ.get("DEMO_EXIT") == "1":
         return
-    say(f"running until Ctrl-C:\n  API      {api}/docs\n  schedule {api}/api/v1/schedule\n  health   {api}/health/celery")
+    say("running until Ctrl-C:")
+    say(f"  API      {api}/docs\n  schedule {api}/api/v1/schedule\n  health   {api}/health/celery")
     say(f"  Redis    {redis}\n  service  {service}")
     signal.pause()
 

@@ -1,6 +1,6 @@
 """Time to render the service: this template with Copier, beside the very same tree with cookiecutter.
 
-uv run --group bench python benchmarks/rendering.py [--rounds 15]
+`make bench-rendering`, or `make bench-rendering OPTIONS='--rounds 5'`.
 """
 
 import argparse
@@ -19,13 +19,10 @@ from pathlib import Path
 from statistics import median
 
 import copier
+import rendering
 from cookiecutter.main import cookiecutter  # type: ignore[import-untyped]  # it has no stubs
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))  # before this folder, which has a rendering.py too
-
-import rendering  # noqa: E402 (found there)
-
 ANSWERS = {
     "project_name": "Measured Service",
     "project_slug": "measured-service",
