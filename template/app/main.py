@@ -21,12 +21,13 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
+    routers = list(find_routers())
+    check_settings()  # once all modules that have some are imported
     configure_logging()
     app = FastAPI(title=get_app_settings().name, lifespan=lifespan)
     add_error_handlers(app)
-    for router in find_routers():
+    for router in routers:
         app.include_router(router)
-    check_settings()
     app.add_middleware(CorrelationIdMiddleware)
     return app
 

@@ -19,7 +19,9 @@ def main() -> None:
         socket.create_connection(address, timeout=1).close()
     except OSError:
         print(f"embedded Redis on {address[0]}:{address[1]}", flush=True)
-        TcpFakeServer(address).serve_forever()
+        server = TcpFakeServer(address)
+        server.daemon_threads = True  # it ends although clients are still there
+        server.serve_forever()
     print(f"using the Redis that answers on {address[0]}:{address[1]}", flush=True)
     signal.pause()  # the other processes end with this one
 
