@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("COPIER_SETTINGS_PATH", str(folder / "copier.yml"))
         patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
         patch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+        for name in [name for name in os.environ if name.startswith(("APP_", "CELERY_", "DATABASE_", "REDIS_"))]:
+            patch.delenv(name)  # settings of a service would win over those that the tests choose
         patch.setattr(rendering, "snapshot", rendering.take_snapshot(folder / "template"))
         yield
 

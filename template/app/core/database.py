@@ -166,8 +166,12 @@ async def get_db() -> SessionGenerator:
 
     It never commits by itself: whoever changes data writes `async with db.begin():`.
     """
-    async with open_session() as session:
-        yield session
+    if database.is_open():
+        async with open_session() as session:
+            yield session
+    else:  # without a pool, a session on the engine itself would connect for each of its transactions
+        async with get_engine().connect() as connection, AsyncSession(connection, expire_on_commit=False) as session:
+            yield session
 
 
 def open_session() -> AsyncSession:

@@ -75,11 +75,18 @@ class TaskQueue:
         await self._in_time(asyncio.gather(self._records.ping(), self._results.ping()))
 
     async def _in_time(self, answer: Awaitable[Any]) -> Any:
+        # not `asyncio.timeout`: redis-py can lose a cancellation that meets a timeout of its own, and waits on
+        asking = asyncio.ensure_future(answer)
+        asking.add_done_callback(lambda late: late.cancelled() or late.exception())  # which nobody would ask for
         try:
-            async with asyncio.timeout(self._deadline):
-                return await answer
+            done, _ = await asyncio.wait({asking}, timeout=self._deadline)
+            if not done:
+                raise TimeoutError
+            return asking.result()
         except (RedisError, OperationalError, OSError) as error:
             raise UnavailableError("The task queue is not available; try again soon.") from error
+        finally:
+            asking.cancel()
 
 
 @asynccontextmanager
