@@ -30,6 +30,7 @@ ANSWERS = {
     "python_version": "3.13",
 }
 ANSWERS_FILE = ".copier-answers.yml"
+TOOLS = ("copier", "cookiecutter")
 Render = Callable[[str, Path], object]
 """From a source into a folder that is not there yet."""
 
@@ -111,12 +112,25 @@ def isolate(folder: Path) -> None:
     }
 
 
+def milliseconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - began)
+
+
+def print_row(source: str, way: str, times: list[list[float]]) -> None:
+    ratio = median(ours / theirs for ours, theirs in zip(*times, strict=True))
+    print(f"| {source} | {way} | {median(times[0]):.0f} | {median(times[1]):.0f} | {ratio:.2f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
 
     print("| from | as | Copier, ms | cookiecutter, ms | Copier / cookiecutter |\n|---|---|--:|--:|--:|")
+    starts = [[milliseconds(partial(run, tool, "--version")) for _ in range(rounds)] for tool in TOOLS]
+    print_row("nothing (`--version`)", "command", starts)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         isolate(folder / "settings")
@@ -129,18 +143,16 @@ def main() -> None:
             tools = [partial(render, address) for render, address in zip(renders, addresses, strict=True)]
             times: list[list[float]] = [[], []]
             for number in range(-1, rounds):  # the first is to warm up
-                results = [folder / f"{tool}-{number}" for tool in ("copier", "cookiecutter")]
+                results = [folder / f"{tool}-{number}" for tool in TOOLS]
                 for index in (0, 1) if number % 2 == 0 else (1, 0):
-                    began = time.perf_counter()
-                    tools[index](results[index])
+                    taken = milliseconds(partial(tools[index], results[index]))
                     if number >= 0:
-                        times[index].append(1000 * (time.perf_counter() - began))
+                        times[index].append(taken)
                 if tree(results[0]) != tree(results[1] / ANSWERS["project_slug"]):
                     raise SystemExit("The two have not rendered the same files.")
                 for result in results:
                     shutil.rmtree(result)
-            ratio = median(ours / theirs for ours, theirs in zip(*times, strict=True))
-            print(f"| {source} | {way} | {median(times[0]):.0f} | {median(times[1]):.0f} | {ratio:.2f} |")
+            print_row(source, way, times)
     print(f"\nMedians of {rounds} rounds. Python {platform.python_version()}, {os.cpu_count()} CPUs.")
 
 
