@@ -18,6 +18,7 @@ for module in pkgutil.walk_packages(app.__path__, "app."):
 """
 number = itertools.count()
 CELERY = ("celery", "-A", "app.core.celery:celery_app")
+ONE_OF_EACH_ROOM = ("bare-sqlite", "redis-postgresql", "celery-postgresql")
 OTHER_PYTHONS = [version for version in CONFIGURATION["python_version"]["choices"] if version != PYTHON_VERSION]
 
 
@@ -52,7 +53,10 @@ def servers_at_hand(request: pytest.FixtureRequest, combination: str) -> tuple[d
     return addresses, lacking
 
 
-@pytest.mark.parametrize("combination", COMBINATIONS)
+@pytest.mark.parametrize(
+    "combination",
+    [name if name in ONE_OF_EACH_ROOM else pytest.param(name, marks=pytest.mark.slow) for name in COMBINATIONS],
+)
 def test_the_services_own_check_is_green(
     request: pytest.FixtureRequest, tmp_path: Path, shared: dict[str, str], combination: str
 ) -> None:
@@ -65,7 +69,7 @@ def test_the_services_own_check_is_green(
     skip_for_want_of(lacking)
 
 
-@pytest.mark.parametrize("combination", ["bare-sqlite", "redis-postgresql", "celery-postgresql"])
+@pytest.mark.parametrize("combination", ONE_OF_EACH_ROOM)
 def test_what_is_installed_in_production_is_enough_to_start(tmp_path: Path, combination: str) -> None:
     service = render(tmp_path / "mein schöner service", **COMBINATIONS[combination])
     install(service, "--no-dev")

@@ -28,10 +28,10 @@ class _Channel(redis.Channel):
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         priority = self._get_message_priority(message, reverse=False)
-        self.written.append(Outgoing(self._q_for_pri(queue, priority), dumps(message)))  # type: ignore[attr-defined]  # stubs
+        self.written.append(Outgoing(self._q_for_pri(queue, priority), dumps(message)))  # type: ignore[attr-defined]  # not in celery-types
 
     def _put_fanout(self, exchange: str, message: dict[str, Any], routing_key: str, **_: Any) -> None:
-        self.written.append(Outgoing(self._get_publish_topic(exchange, routing_key), dumps(message)))  # type: ignore[attr-defined]  # stubs
+        self.written.append(Outgoing(self._get_publish_topic(exchange, routing_key), dumps(message)))  # type: ignore[attr-defined]  # not in celery-types
 
 
 class _Transport(virtual.Transport):
