@@ -4,6 +4,7 @@ import asyncio
 import functools
 import math
 import os
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -119,21 +120,22 @@ def _leave_connections_to_parent() -> None:
 # https://docs.sqlalchemy.org/en/21/core/pooling.html#using-connection-pools-with-multiprocessing-or-os-fork
 os.register_at_fork(after_in_child=_leave_connections_to_parent)
 
-_foreign_engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
+_of_this_thread = threading.local()
 
 
 def get_engine() -> AsyncEngine:
     """The running loop's pooled engine.
 
-    A loop that nobody opened, such as that of an `asyncio.run(...)`, gets one without a pool: each session has a
-    connection of its own, and none outlives its session.
+    A loop that nobody opened, such as that of an `asyncio.run(...)`, gets one without a pool, which holds nothing that
+    belongs to a loop: each session has a connection of its own, and none outlives its session. The engine itself stays
+    for the next such loop on its thread, with what it has learnt of the server and its compiled statements.
     """
     if database.is_open():
         return database.get()
-    loop = asyncio.get_running_loop()
-    if loop not in _foreign_engines:
-        _foreign_engines[loop] = create_engine(poolclass=NullPool)
-    return _foreign_engines[loop]
+    if not hasattr(_of_this_thread, "engine"):
+        _of_this_thread.engine = create_engine(poolclass=NullPool)
+    engine: AsyncEngine = _of_this_thread.engine
+    return engine
 
 
 SessionGenerator = AsyncGenerator[AsyncSession, None]
