@@ -34,6 +34,7 @@ def main() -> None:
     if destination.exists() and any(destination.iterdir()):
         raise SystemExit(f"{destination} is not empty; name another folder: make demo DEST=...")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script started us in the background
 
     say(f"rendering a service into {destination}")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
