@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import DateTime, Dialect, MetaData, NullPool, event, text
+from sqlalchemy import DateTime, Dialect, MetaData, NullPool, event, make_url, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -70,8 +70,10 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 @asynccontextmanager
 async def _open_engine() -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(pool_size=get_database_settings().pool_size, max_overflow=0)
-    if engine.dialect.driver == "asyncpg":
+    settings = get_database_settings()
+    is_asyncpg = make_url(settings.url).get_driver_name() == "asyncpg"
+    engine = create_engine(pool_size=settings.pool_size, max_overflow=0, pool_pre_ping=not is_asyncpg)
+    if is_asyncpg:
         _ping_after_idling(engine)
     try:
         yield engine
