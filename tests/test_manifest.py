@@ -14,6 +14,8 @@ JINJA_FILES = {
     "Makefile.jinja",
     "Procfile.jinja",
     "README.md.jinja",
+    "docker-compose.override.yml.jinja",
+    "docker-compose.yml.jinja",
     "pyproject.toml.jinja",
     "secret/.env.development.jinja",
     "secret/.env.production.example.jinja",

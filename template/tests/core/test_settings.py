@@ -1,14 +1,18 @@
 """Where settings come from, and what stops the service."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
 
+from app.core.config import __main__ as check
 from app.core.config import base
 from app.core.config.app import AppSettings
 from app.core.config.base import SettingsError, load
 from app.core.config.database import DatabaseSettings
 
+EXAMPLE = Path(__file__).parents[2] / "secret" / ".env.production.example"
 STRONG = "postgresql+asyncpg://app:a-long-random-password@db/app"
 
 
@@ -99,6 +103,28 @@ def test_production_refuses_a_weak_secret_and_says_how_to_make_one(
     assert "`make secrets`" in str(error.value)
     assert "secret/.env.production" in str(error.value)
     assert url not in str(error.value)
+
+
+def test_every_placeholder_is_named_before_anything_starts(secret_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = EXAMPLE.read_text()
+    (secret_dir / ".env.production").write_text(text)
+    placeholders = re.findall(r"^(\w+)=.*CHANGE_ME", text, re.MULTILINE)
+    for key in placeholders:
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setenv("APP_ENV", "production")
+    named: list[str] = []
+    try:
+        check.main()
+    except SettingsError as error:
+        named = re.findall(r"(\w+): still holds the placeholder", str(error))
+    assert sorted(named) == sorted(placeholders)
+
+
+def test_a_file_that_is_closed_to_the_service_is_named(secret_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (secret_dir / ".env.test").write_text("DATABASE_URL=sqlite+aiosqlite:///file.db\n")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(SettingsError, match=r"^secret/.env.test is closed to user \d+. Run `make secrets`"):
+        load(DatabaseSettings)
 
 
 @pytest.mark.parametrize("url", [STRONG, "sqlite+aiosqlite:////data/service.db"])

@@ -26,14 +26,20 @@ def get_app_env() -> str:
     return app_env
 
 
-def _refuse_weak_secret(url: str) -> str:
+def refuse_weak_password(password: str | None) -> None:
+    """In production, raise ValueError for a placeholder and for what is short enough to be guessed."""
     if get_app_env() != "production":
-        return url
-    if PLACEHOLDER in url:
+        return
+    if PLACEHOLDER in (password or ""):
         raise ValueError(f"still holds the placeholder {PLACEHOLDER}")
-    address = urlsplit(url)
-    if address.hostname and len(address.password or "") < SHORTEST_PASSWORD:
+    if len(password or "") < SHORTEST_PASSWORD:
         raise ValueError(f"needs a password of at least {SHORTEST_PASSWORD} characters in production")
+
+
+def _refuse_weak_secret(url: str) -> str:
+    address = urlsplit(url)
+    if address.hostname:
+        refuse_weak_password(address.password)
     return url
 
 
@@ -71,7 +77,10 @@ def check_settings() -> None:
 
 
 def _env_file() -> Path:
-    return SECRET_DIR / f".env.{get_app_env()}"
+    file = SECRET_DIR / f".env.{get_app_env()}"
+    if file.exists() and not os.access(file, os.R_OK):
+        raise SettingsError(f"secret/{file.name} is closed to user {os.getuid()}. Run `make secrets`, which opens it.")
+    return file
 
 
 def _describe(settings_class: type[ServiceSettings], error: ValidationError) -> list[str]:

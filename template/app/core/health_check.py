@@ -1,0 +1,36 @@
+"""`python -m app.core.health_check worker|beat`: has the one in this container given a sign of life lately?
+
+It reads what they leave in Redis and asks nobody, so a worker whose processes are all busy is healthy too.
+"""
+
+import socket
+import sys
+import time
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.core.config.celery import get_celery_settings
+from app.core.task_keys import WORKERS
+
+BEATS = "beats"
+PATIENCE = 15
+"""Seconds without a sign after which it counts as gone."""
+
+
+def main() -> None:
+    host = socket.gethostname()
+    key, name = {"worker": (WORKERS, f"celery@{host}"), "beat": (BEATS, host)}[sys.argv[1]]
+    try:
+        results = Redis.from_url(get_celery_settings().result_backend, socket_timeout=3, socket_connect_timeout=3)
+        last_sign = results.zscore(key, name)
+    except RedisError as error:
+        raise SystemExit(f"Redis does not answer: {error!r}") from None
+    if last_sign is None:
+        raise SystemExit(f"no sign of {name} yet")
+    if (silence := time.time() - last_sign) > PATIENCE:
+        raise SystemExit(f"no sign of {name} for {silence:.0f} seconds")
+
+
+if __name__ == "__main__":
+    main()
