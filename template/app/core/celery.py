@@ -15,7 +15,8 @@ import app.core.worker_heartbeat  # noqa: F401 (connects its signals)
 from app.core.config.base import check_settings
 from app.core.config.celery import get_celery_settings
 from app.core.database import open_session
-from app.core.task_base import LONGEST_COUNTDOWN, BaseTask, carry_request
+from app.core.task_base import BaseTask, carry_request
+from app.core.task_delivery import LEASE_SECONDS
 from app.core.worker_loop import run_apart, worker_loop
 
 R = TypeVar("R")
@@ -62,15 +63,22 @@ celery_app.conf.update(
         "*": {"priority": 3},  # `task_default_priority` would win over all of the above
     },
     broker_transport_options={
-        # Redis hands out again what nobody has acknowledged for this long, so it is longer than any task may run or
-        # wait: https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers/redis.html#visibility-timeout
-        "visibility_timeout": max(settings.task_time_limit, LONGEST_COUNTDOWN) + 60,
+        "visibility_timeout": LEASE_SECONDS,  # renewed as long as a worker lives, however long its tasks take
         "queue_order_strategy": "priority",
         "socket_connect_timeout": 5,
+        "socket_timeout": 10,
         "socket_keepalive": True,
+        "health_check_interval": 10,
     },
+    # what a worker has to write waits for Redis, for as long as the task's time limit lets it
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    task_publish_retry_policy={"max_retries": 300, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
+    result_backend_always_retry=True,
+    result_backend_max_sleep_between_retries_ms=1_000,
+    result_backend_transport_options={"retry_policy": {"max_retries": None}},
     redis_socket_connect_timeout=5,
+    redis_socket_timeout=10,
     redis_socket_keepalive=True,
     worker_concurrency=settings.worker_concurrency,
     worker_max_tasks_per_child=settings.worker_max_tasks_per_child,

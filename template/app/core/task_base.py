@@ -10,21 +10,20 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import structlog
 from asgi_correlation_id import correlation_id
-from celery import Task, current_task
+from celery import Task, current_task, states
 from celery.exceptions import Ignore
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 
 from app.core.logging import configure_logging
-from app.core.result_backend import results_client
 from app.core.task_arguments import TaskArguments
-from app.core.task_keys import cancelled_key
+from app.core.task_record import note_start
 
 P = ParamSpec("P")
 R = TypeVar("R")
 logger = structlog.stdlib.get_logger("app.tasks")
 
-LONGEST_COUNTDOWN = 600
-"""Seconds that a message may wait inside a worker for its time, retries included; see `visibility_timeout`."""
+MOST_STARTS = 5
+"""How often a task is started whose worker dies each time, before it is given up."""
 PROGRESS_INTERVAL = 0.2
 """Seconds between two reports of progress that are written down."""
 
@@ -39,6 +38,10 @@ def carry_request() -> Iterator[None]:
         yield
     finally:
         _carried.reset(token)
+
+
+class WorkerKillerError(Exception):
+    """A task that has cost so many workers their lives is not given another one."""
 
 
 class BaseTask(Task[P, R]):
@@ -73,11 +76,27 @@ class BaseTask(Task[P, R]):
         self.update_state(state="PROGRESS", meta=request.progress)
 
     def before_start(self, task_id: str, *_: Any) -> None:
-        if not self.request.is_eager and results_client(self.app).exists(cancelled_key(task_id)):
+        if self.request.is_eager:
+            return
+        start = note_start(task_id, self.request.retries)
+        if start.number > 1:
+            self._check_redelivery(task_id, start.number)
+        if start.cancelled:
             self.backend.mark_as_revoked(task_id, "cancelled", request=self.request)
             logger.info("task cancelled before its start")
             raise Ignore
-        logger.info("task started", retries=self.request.retries)
+        logger.info("task started", retries=self.request.retries, start=start.number)
+
+    def _check_redelivery(self, task_id: str, start: int) -> None:
+        """Its worker was lost before it had acknowledged the message; the task itself may have ended all the same."""
+        stored = self.backend.get_task_meta(task_id)
+        if stored["status"] in states.READY_STATES:
+            if self.request.chord:  # it may not have been told
+                self.backend.on_chord_part_return(self.request, stored["status"], stored["result"])
+            logger.info("task had ended already", status=stored["status"])
+            raise Ignore
+        if start > MOST_STARTS:
+            raise WorkerKillerError(f"{start - 1} workers were lost while they ran it; mend it, then queue it again")
 
     def on_success(self, *_: Any) -> None:
         logger.info("task succeeded", seconds=self._seconds())

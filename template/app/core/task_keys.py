@@ -1,5 +1,7 @@
 """The names under which Redis keeps what is known of tasks, beside those that Celery chooses itself."""
 
+RECORD_SECONDS = 7 * 24 * 3600
+"""How long a task is remembered from the moment it was queued, or tried again."""
 WORKERS = "workers"
 """Sorted set in the results database: worker name, by the time of its last heartbeat."""
 LAST_RUNS = "schedule:last-runs"
@@ -7,13 +9,12 @@ LAST_RUNS = "schedule:last-runs"
 
 
 def record_key(task_id: str) -> str:
-    """Hash in the broker's database, written together with the message: the task was queued, and when."""
+    """Hash in the broker's database, or in that of the results where the broker is not Redis.
+
+    Written together with the message: `name`, `queued_at`, and what task_delivery.py keeps. Later `cancelled`, and
+    under `starts:<retries>` how many times a worker has started it.
+    """
     return f"task:{task_id}"
-
-
-def cancelled_key(task_id: str) -> str:
-    """In the results database: present once somebody has cancelled the task."""
-    return f"task-cancelled:{task_id}"
 
 
 def result_key(task_id: str) -> str:

@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 from celery import Celery, Task
 from kombu import Connection, Producer
 from kombu.transport import redis, virtual
-from kombu.utils.json import dumps
 
 
 class Outgoing(NamedTuple):
     key: str
-    """The Redis list that a worker pops from, or the channel that all workers listen on."""
-    payload: str
+    """The Redis list that the message belongs into, or the channel that all workers listen on."""
+    message: dict[str, Any]
 
 
 class _Channel(redis.Channel):
@@ -28,10 +27,10 @@ class _Channel(redis.Channel):
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         priority = self._get_message_priority(message, reverse=False)
-        self.written.append(Outgoing(self._q_for_pri(queue, priority), dumps(message)))  # type: ignore[attr-defined]  # not in celery-types
+        self.written.append(Outgoing(self._q_for_pri(queue, priority), message))  # type: ignore[attr-defined]  # not in celery-types
 
     def _put_fanout(self, exchange: str, message: dict[str, Any], routing_key: str, **_: Any) -> None:
-        self.written.append(Outgoing(self._get_publish_topic(exchange, routing_key), dumps(message)))  # type: ignore[attr-defined]  # not in celery-types
+        self.written.append(Outgoing(self._get_publish_topic(exchange, routing_key), message))  # type: ignore[attr-defined]  # not in celery-types
 
 
 class _Transport(virtual.Transport):
@@ -48,11 +47,11 @@ class MessageBuilder:
         self._mailbox: Any = app.control.mailbox(connection)  # type: ignore[attr-defined]  # not in celery-types
         self._mailbox.producer_pool = None  # it would take a producer that is connected to the broker
 
-    def task(self, task: Task[..., Any], kwargs: dict[str, Any]) -> tuple[str, Outgoing]:
-        """The new task's id, and what `task.apply_async(kwargs=kwargs)` would have pushed."""
+    def task(self, task: Task[..., Any], kwargs: dict[str, Any]) -> Outgoing:
+        """What `task.apply_async(kwargs=kwargs)` would have pushed; the new task's id is in its headers."""
         options: dict[str, Any] = {"producer": self._producer, "declare": []}
-        result = task.apply_async(kwargs=kwargs, **options)
-        return result.id, self._take()
+        task.apply_async(kwargs=kwargs, **options)
+        return self._take()
 
     def revoke(self, task_id: str) -> Outgoing:
         """What `app.control.revoke(task_id, terminate=True)` would have published to the workers."""

@@ -10,16 +10,15 @@ from typing import Any, Protocol, TypeVar
 
 from celery import Celery, Task
 from kombu.transport.redis import Channel
+from kombu.utils.json import dumps
 from redis.asyncio import Redis
 
-from app.core.task_keys import record_key
+from app.core.task_delivery import PUSH, push_arguments, queue_lists
+from app.core.task_keys import RECORD_SECONDS, record_key
 from app.core.task_message import MessageBuilder
 
 T = TypeVar("T")
-Record = dict[Any, Any]
-
-RECORD_SECONDS = 7 * 24 * 3600
-"""How long a task is remembered from the moment it was queued."""
+Record = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -43,32 +42,30 @@ class Publisher(Protocol):
 
 
 class RedisPublisher:
-    """Record and message reach Redis in one transaction: neither is ever there without the other."""
+    """Record and message reach Redis in one step: neither is ever there without the other."""
 
     def __init__(self, app: Celery[Any], broker: Redis) -> None:
         self._app = app
         self._messages = MessageBuilder(app)
         self._broker = broker
+        self._push = broker.register_script(PUSH)
 
     async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
-        task_id, message = self._messages.task(task, kwargs)
-        async with self._broker.pipeline(transaction=True) as transaction:
-            transaction.hset(record_key(task_id), mapping=record)
-            transaction.expire(record_key(task_id), RECORD_SECONDS)
-            transaction.lpush(message.key, message.payload)
-            await transaction.execute()
+        key, message = self._messages.task(task, kwargs)
+        await self._push(**push_arguments(key, message, record))
+        task_id: str = message["headers"]["id"]
         return task_id
 
     async def revoke(self, task_id: str) -> None:
-        message = self._messages.revoke(task_id)
-        await self._broker.publish(message.key, message.payload)
+        key, message = self._messages.revoke(task_id)
+        await self._broker.publish(key, dumps(message))
 
     async def depth(self) -> Depth:
         queues = list(self._app.amqp.queues)
         async with self._broker.pipeline(transaction=False) as pipeline:
             for queue in queues:
-                for priority in Channel.priority_steps:
-                    pipeline.llen(f"{queue}{Channel.sep}{priority}" if priority else queue)
+                for key in queue_lists([queue]):
+                    pipeline.llen(key)
             pipeline.hlen(Channel.unacked_key)
             *lengths, unacknowledged = await pipeline.execute()
         steps = len(Channel.priority_steps)
@@ -86,8 +83,10 @@ class KombuPublisher:
 
     async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
         task_id = str(uuid.uuid4())
-        await self._records.hset(record_key(task_id), mapping=record)
-        await self._records.expire(record_key(task_id), RECORD_SECONDS)
+        async with self._records.pipeline(transaction=True) as transaction:
+            transaction.hset(record_key(task_id), mapping=dict[Any, Any](record))
+            transaction.expire(record_key(task_id), RECORD_SECONDS)
+            await transaction.execute()
         await self._in_thread(lambda: task.apply_async(kwargs=kwargs, task_id=task_id))
         return task_id
 

@@ -16,8 +16,8 @@ from app.core.celery import celery_app
 from app.core.config.celery import get_celery_settings
 from app.core.redis import open_redis
 from app.core.resources import Resource, UnavailableError
-from app.core.task_keys import LAST_RUNS, WORKERS, cancelled_key, record_key, result_key
-from app.core.task_publishers import RECORD_SECONDS, Depth, KombuPublisher, Publisher, RedisPublisher
+from app.core.task_keys import LAST_RUNS, RECORD_SECONDS, WORKERS, record_key, result_key
+from app.core.task_publishers import Depth, KombuPublisher, Publisher, RedisPublisher
 from app.core.task_state import TaskState, read_task_state
 
 MAX_CONNECTIONS = 50
@@ -43,18 +43,27 @@ class TaskQueue:
 
     async def find(self, task_id: str) -> TaskState | None:
         """The task as it stands, or None if no task with this id was queued here."""
-        record, (stored, cancelled) = await self._in_time(
+        record, stored = await self._in_time(
             asyncio.gather(
-                self._records.hgetall(record_key(task_id)),
-                self._results.mget(result_key(task_id), cancelled_key(task_id)),
+                self._records.hmget(record_key(task_id), "name", "queued_at", "cancelled"),
+                self._results.get(result_key(task_id)),
             )
         )
-        return read_task_state(task_id, record, stored, cancelled=cancelled is not None) if record else None
+        name, queued_at, cancelled = record
+        if name is None:
+            return None
+        return read_task_state(task_id, name, queued_at, stored, cancelled=cancelled is not None)
 
     async def cancel(self, task_id: str) -> None:
         """Keep it from starting, even where no worker is up to hear of it, and stop it if it runs (prefork pool)."""
-        await self._in_time(self._results.set(cancelled_key(task_id), "1", ex=RECORD_SECONDS))
+        await self._in_time(self._mark_as_cancelled(record_key(task_id)))
         await self._in_time(self._publisher.revoke(task_id))
+
+    async def _mark_as_cancelled(self, key: str) -> None:
+        async with self._records.pipeline(transaction=True) as transaction:
+            transaction.hset(key, "cancelled", "1")
+            transaction.expire(key, RECORD_SECONDS)
+            await transaction.execute()
 
     async def workers(self) -> list[str]:
         """The names of the workers that are alive."""
@@ -98,7 +107,7 @@ async def _open_task_queue() -> AsyncIterator[TaskQueue]:
         return open_redis(url, patience=deadline, max_connections=MAX_CONNECTIONS)
 
     async with client(settings.result_backend) as results:
-        if settings.broker_url.startswith(("redis://", "rediss://")):
+        if settings.broker_is_redis:
             async with client(settings.broker_url) as broker:
                 yield TaskQueue(RedisPublisher(celery_app, broker), broker, results, deadline)
         else:

@@ -39,20 +39,20 @@ class TaskState:
         return self.status in states.READY_STATES
 
 
-def read_task_state(task_id: str, record: Mapping[str, str], stored: str | None, *, cancelled: bool) -> TaskState:
-    """Put it together from the record, Celery's own JSON in the result backend, and whether somebody cancelled it."""
+def read_task_state(task_id: str, name: str, queued_at: str, stored: str | None, *, cancelled: bool) -> TaskState:
+    """Put it together from its record and Celery's own JSON in the result backend."""
     meta: dict[str, Any] = json.loads(stored) if stored else {}
     status = meta.get("status", "PENDING")
     if cancelled and status not in states.READY_STATES:
         status = "REVOKED"
     return TaskState(
         task_id=task_id,
-        name=record["name"],
+        name=name,
         status=status,
         progress=meta.get("progress"),
         result=meta["result"] if status == "SUCCESS" else None,
         error=_read_error(meta) if status in ("FAILURE", "RETRY") else None,
-        queued_at=record["queued_at"],
+        queued_at=queued_at,
         started_at=meta.get("started_at"),
         finished_at=meta.get("date_done"),
         retries=meta.get("retries") or 0,

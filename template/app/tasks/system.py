@@ -7,7 +7,6 @@ import structlog
 from app.core.celery import celery_app, with_db_init
 from app.core.database import database
 from app.core.redis import cache
-from app.core.task_base import LONGEST_COUNTDOWN
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -24,7 +23,7 @@ def heartbeat() -> str:
     autoretry_for=(Exception,),
     max_retries=5,
     retry_backoff=1,
-    retry_backoff_max=LONGEST_COUNTDOWN,
+    retry_backoff_max=600,
     retry_jitter=True,
 )
 @with_db_init

@@ -35,7 +35,7 @@ class CelerySettings(ServiceSettings):
     task_soft_time_limit: PositiveInt = 300
     """Seconds after which a task is asked to stop, ..."""
     task_time_limit: PositiveInt = 360
-    """... and after which its process is killed. No task may set a longer limit of its own."""
+    """... and after which its process is killed."""
     result_expires: PositiveInt = 86_400
     worker_concurrency: PositiveInt = 2
     worker_max_tasks_per_child: PositiveInt = 1_000
@@ -43,6 +43,15 @@ class CelerySettings(ServiceSettings):
     """Seconds that running tasks have to end when the worker is told to stop."""
     queue_deadline: PositiveFloat = 1
     """Seconds after which a request that queues or reads a task gives up on Redis."""
+
+    @property
+    def broker_is_redis(self) -> bool:
+        return self.broker_url.startswith(("redis://", "rediss://"))
+
+    @property
+    def records_url(self) -> str:
+        """Where the records of tasks are kept: beside their messages, if that is in Redis."""
+        return self.broker_url if self.broker_is_redis else self.result_backend
 
     @model_validator(mode="after")
     def _soft_before_hard(self) -> Self:

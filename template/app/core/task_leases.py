@@ -1,0 +1,131 @@
+"""Leases on messages: who holds one renews it, and what nobody renews goes back to its queue.
+
+The process that runs a task renews its lease; the worker's main process renews those of all messages that it holds,
+also while they wait there for their time. So a message comes back when both are gone, and only then.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Protocol
+
+import structlog
+from celery import Celery, Task
+from celery.signals import task_postrun, task_prerun, worker_ready
+from redis.exceptions import RedisError
+
+from app.core.config.celery import get_celery_settings
+from app.core.task_delivery import LEASE_SECONDS, Deliveries, queue_lists
+from app.core.task_record import records_client
+
+logger = structlog.stdlib.get_logger(__name__)
+
+RENEW_SECONDS = LEASE_SECONDS / 4
+RECOVER_SECONDS = 2.0
+"""Between two looks for lapsed leases; all workers together look that often."""
+RETURN_SECONDS = LEASE_SECONDS / 2
+"""What holders have to renew their leases when Redis was away."""
+
+
+class Holder(Protocol):
+    def held(self) -> list[str]: ...
+
+
+class Leases:
+    """What this process holds."""
+
+    def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._holder: Holder | None = None
+        self._running: set[str] = set()
+        self._thread: threading.Thread | None = None
+        self._missing: Iterator[int] | None = None
+
+    def follow(self, holder: Holder) -> None:
+        """Renew what it holds, in place of what an earlier one did: a connection that was lost holds nothing."""
+        self._holder = holder
+
+    def enter(self, tag: str) -> None:
+        """A task of this process runs. Its lease is renewed on a thread, for the task may keep this one busy."""
+        self._running.add(tag)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._renew_running, name="leases", daemon=True)
+            self._thread.start()
+
+    def leave(self, tag: str) -> None:
+        self._running.discard(tag)
+
+    def _renew_running(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(RENEW_SECONDS):
+            self._renew(list(self._running))
+
+    def renew_held(self) -> None:
+        if self._holder:
+            self._renew(self._holder.held())
+
+    def _renew(self, tags: list[str]) -> None:
+        try:
+            deliveries().renew(tags)
+        except RedisError as error:
+            logger.warning("leases could not be renewed", error=repr(error))
+
+    def recover(self, app: Celery[Any]) -> None:
+        """Give back what other workers left behind, and push again what Redis has lost."""
+        lists = queue_lists(list(app.amqp.queues))
+        try:
+            if self._missing:
+                self._push_missing(self._missing)
+            recovered = deliveries().recover(lists, RECOVER_SECONDS * 0.9, RETURN_SECONDS)
+        except RedisError as error:
+            logger.warning("no look for messages that were left behind", error=repr(error))
+            return
+        if recovered and recovered.given_back:
+            logger.warning("messages of workers that are gone were given back", messages=recovered.given_back)
+        if recovered and recovered.missing > 0 and not self._missing:
+            self._missing = deliveries().push_missing(lists)
+
+    def _push_missing(self, pages: Iterator[int]) -> None:
+        for _ in range(10):  # a few of them at a time: the worker has other things to do
+            pushed = next(pages, None)
+            if pushed is None:
+                self._missing = None
+                return
+            if pushed:
+                logger.warning("messages that were missing in Redis were pushed again", messages=pushed)
+
+
+leases = Leases()
+
+
+@cache
+def deliveries() -> Deliveries:
+    return Deliveries(records_client())
+
+
+@worker_ready.connect
+def _look_after_leases(sender: Any, **_: object) -> None:
+    if get_celery_settings().broker_is_redis:
+        sender.timer.call_repeatedly(RENEW_SECONDS, leases.renew_held)
+        sender.timer.call_repeatedly(RECOVER_SECONDS, leases.recover, (sender.app,))
+
+
+@task_prerun.connect
+def _enter(task: Task[..., Any], **_: object) -> None:
+    if tag := _tag(task):
+        leases.enter(tag)
+
+
+@task_postrun.connect
+def _leave(task: Task[..., Any], **_: object) -> None:
+    if tag := _tag(task):
+        leases.leave(tag)
+
+
+def _tag(task: Task[..., Any]) -> str | None:
+    properties = task.request.properties if get_celery_settings().broker_is_redis else None
+    return properties and properties.get("delivery_tag")

@@ -1,0 +1,54 @@
+"""The record of a task as workers use it: they count its starts there, and learn whether it was cancelled."""
+
+import time
+from functools import cache
+from typing import NamedTuple
+
+import structlog
+from redis import ConnectionError as RedisConnectionError
+from redis import Redis
+from redis import TimeoutError as RedisTimeoutError
+
+from app.core.config.celery import get_celery_settings
+from app.core.task_keys import RECORD_SECONDS, record_key
+
+logger = structlog.stdlib.get_logger(__name__)
+
+OUTAGES = (RedisConnectionError, RedisTimeoutError)
+
+
+class Start(NamedTuple):
+    number: int
+    """1 unless a worker was lost, or its acknowledgement, since the task was queued or last tried again."""
+    cancelled: bool
+
+
+@cache
+def records_client() -> Redis:
+    """For workers, blocking: the database that holds the records."""
+    url = get_celery_settings().records_url
+    return Redis.from_url(url, decode_responses=True, socket_timeout=2, socket_connect_timeout=2)
+
+
+def note_start(task_id: str, retries: int) -> Start:
+    """Count a start of the task; waits for Redis while it is away, for a task is not to fail for that."""
+    while True:
+        try:
+            with records_client().pipeline() as pipeline:
+                pipeline.hincrby(record_key(task_id), _starts(retries), 1)
+                pipeline.hexists(record_key(task_id), "cancelled")
+                pipeline.expire(record_key(task_id), RECORD_SECONDS)
+                number, cancelled, _ = pipeline.execute()
+            return Start(number, cancelled)
+        except OUTAGES as error:
+            logger.warning("a task waits for Redis before it starts", error=repr(error))
+            time.sleep(1)
+
+
+def forget_start(task_id: str, retries: int) -> None:
+    """For a task that is handed back in good order: its worker was not lost."""
+    records_client().hincrby(record_key(task_id), _starts(retries), -1)
+
+
+def _starts(retries: int) -> str:
+    return f"starts:{retries}"
