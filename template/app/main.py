@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from app.api.errors import add_error_handlers
 from app.api.routes import find_routers
@@ -24,7 +25,7 @@ def create_app() -> FastAPI:
     routers = list(find_routers())
     check_settings()  # once all modules that have some are imported
     configure_logging()
-    app = FastAPI(title=get_app_settings().name, lifespan=lifespan)
+    app = FastAPIOffline(title=get_app_settings().name, lifespan=lifespan)  # /docs asks no other host for its scripts
     add_error_handlers(app)
     for router in routers:
         app.include_router(router)

@@ -1,9 +1,11 @@
 """The OpenAPI document: what clients are generated from."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi.openapi.models import OpenAPI
 
@@ -19,6 +21,14 @@ OPERATIONS = {
 
 def test_the_document_is_openapi() -> None:
     OpenAPI.model_validate(DOCUMENT)
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+async def test_its_pages_need_no_other_host(client: httpx2.AsyncClient, page: str) -> None:
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', (await client.get(page)).text)
+    assert loaded
+    for address in loaded:
+        assert (await client.get(address)).status_code == 200, address
 
 
 def test_each_reference_leads_somewhere() -> None:
