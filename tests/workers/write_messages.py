@@ -7,9 +7,11 @@ import json
 from datetime import date
 from typing import Any
 
+from kombu.utils.json import dumps
 from redis import Redis
 
 from app.core.celery import celery_app, settings
+from app.core.task_delivery import BELL
 from app.core.task_message import MessageBuilder
 from app.tasks import exposed_tasks
 
@@ -26,7 +28,7 @@ builder = MessageBuilder(celery_app)
 
 
 def pushed() -> tuple[str, str]:
-    (key,) = broker.scan_iter(_type="list")
+    (key,) = (key for key in broker.scan_iter(_type="list") if key != BELL)
     return str(key), str(broker.rpop(key))
 
 
@@ -37,11 +39,12 @@ def readable(key: str, payload: str) -> dict[str, Any]:
 messages: dict[str, dict[str, Any]] = {}
 for task in exposed_tasks():
     arguments = ARGUMENTS.get(task.name, {})
-    built_id, built = builder.task(task, arguments)
+    built = builder.task(task, arguments)
+    built_id = built.message["headers"]["id"]
     sent = task.apply_async(kwargs=arguments)
     key, payload = pushed()
     messages[task.name] = {
-        "built": readable(built.key, built.payload.replace(built_id, TASK_ID)),
+        "built": readable(built.key, dumps(built.message).replace(built_id, TASK_ID)),
         "sent": readable(key, payload.replace(sent.id, TASK_ID)),
     }
 
@@ -52,7 +55,7 @@ revoke = builder.revoke(TASK_ID)
 celery_app.control.revoke(TASK_ID, terminate=True)
 heard = listener.get_message(timeout=5)
 messages["revoke"] = {
-    "built": readable(revoke.key, revoke.payload),
+    "built": readable(revoke.key, dumps(revoke.message)),
     "sent": readable(heard["channel"], heard["data"]),
 }
 print(json.dumps(messages))

@@ -1,10 +1,15 @@
 """What Celery stores of a task, and what it stores besides for us."""
 
+import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from redis import Redis
+
 from app.core.celery import celery_app
+from app.core.task_keys import result_key
 
 BACKEND: Any = celery_app.backend
 PROGRESS = {"current": 1, "total": 2, "message": "half"}
@@ -25,3 +30,32 @@ def test_a_task_without_progress_has_none() -> None:
 def test_queueing_subscribes_to_nothing() -> None:
     BACKEND.on_task_call(None, "0198c7a4")
     assert not BACKEND.result_consumer.subscribed_to
+
+
+@pytest.mark.parametrize("ended", ["SUCCESS", "FAILURE", "REVOKED"])
+@pytest.mark.parametrize("late", ["STARTED", "PROGRESS", "RETRY", "SUCCESS", "FAILURE", "REVOKED"])
+def test_what_has_ended_stays_as_it_ended(results: Redis, ended: str, late: str) -> None:
+    BACKEND.store_result("0198c7a4", None, ended)
+    BACKEND.store_result("0198c7a4", None, late)
+    assert stored(results)["status"] == ended
+
+
+def test_states_before_the_end_follow_one_another(results: Redis) -> None:
+    for state in ("STARTED", "PROGRESS", "RETRY", "STARTED", "SUCCESS"):
+        BACKEND.store_result("0198c7a4", None, state)
+        assert stored(results)["status"] == state
+
+
+def test_a_state_is_told_to_those_who_listen_and_kept_for_a_while(results: Redis) -> None:
+    with results.pubsub() as listener:  # type: ignore[no-untyped-call]  # redis-py
+        listener.subscribe(result_key("0198c7a4"))
+        listener.get_message(timeout=5)
+        BACKEND.store_result("0198c7a4", 7, "SUCCESS")
+        told = listener.get_message(timeout=5)
+    assert json.loads(told["data"]) == stored(results)
+    assert 0 < results.ttl(result_key("0198c7a4")) <= celery_app.conf.result_expires
+
+
+def stored(results: Redis) -> dict[str, Any]:
+    meta: dict[str, Any] = json.loads(str(results.get(result_key("0198c7a4"))))
+    return meta

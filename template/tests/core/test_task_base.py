@@ -9,7 +9,8 @@ from redis import Redis
 
 from app.core import task_base
 from app.core.task_arguments import ArgumentsError
-from app.core.task_keys import cancelled_key
+from app.core.task_base import MOST_STARTS, WorkerKillerError
+from app.core.task_keys import record_key
 from app.tasks import system
 
 
@@ -56,13 +57,34 @@ def test_a_task_called_as_a_function_writes_no_progress(written: list[dict[str, 
     assert written == []
 
 
-@pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")  # Celery calls it
-def test_a_cancelled_task_does_not_start(in_worker: None, results: Redis) -> None:
+def test_a_cancelled_task_does_not_start(in_worker: None, broker: Redis) -> None:
     system.heartbeat.before_start("0198c7a4")
-    results.set(cancelled_key("0198c7a4"), "1")
+    broker.hset(record_key("0198c7a4"), "cancelled", "1")
     with pytest.raises(Ignore):
         system.heartbeat.before_start("0198c7a4")
     assert system.heartbeat.backend.get_task_meta("0198c7a4")["status"] == "REVOKED"
+
+
+@pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "REVOKED"])
+def test_a_task_that_has_ended_is_not_started_by_a_late_redelivery(in_worker: None, broker: Redis, state: str) -> None:
+    system.heartbeat.before_start("0198c7a4")
+    system.heartbeat.backend.store_result("0198c7a4", None, state)
+    with pytest.raises(Ignore):
+        system.heartbeat.before_start("0198c7a4")
+    assert system.heartbeat.backend.get_task_meta("0198c7a4")["status"] == state
+
+
+def test_a_task_that_kills_its_workers_is_given_up(in_worker: None, broker: Redis) -> None:
+    for _ in range(MOST_STARTS):
+        system.heartbeat.before_start("0198c7a4")
+    with pytest.raises(WorkerKillerError, match="5 workers"):
+        system.heartbeat.before_start("0198c7a4")
+
+
+def test_trying_again_is_no_lost_worker(in_worker: None, broker: Redis) -> None:
+    for retries in range(2 * MOST_STARTS):
+        system.heartbeat.request.retries = retries
+        system.heartbeat.before_start("0198c7a4")
 
 
 def test_arguments_that_do_not_fit_are_an_error_and_no_retry(in_worker: None) -> None:
@@ -71,7 +93,7 @@ def test_arguments_that_do_not_fit_are_an_error_and_no_retry(in_worker: None) ->
 
 
 def test_the_log_tells_the_course_of_a_task_without_its_arguments(
-    in_worker: None, results: Redis, log: Callable[[], list[dict[str, Any]]]
+    in_worker: None, broker: Redis, log: Callable[[], list[dict[str, Any]]]
 ) -> None:
     task, secret = system.heartbeat, "what nobody should read"
     task.before_start("0198c7a4", [secret], {"text": secret})

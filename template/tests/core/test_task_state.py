@@ -7,19 +7,19 @@ import pytest
 
 from app.core.task_state import TaskState, read_task_state
 
-RECORD = {"name": "reports.activity", "queued_at": "2026-05-04T12:00:00+00:00"}
+NAME, QUEUED = "reports.activity", "2026-05-04T12:00:00+00:00"
 STARTED = "2026-05-04T12:00:01+00:00"
 ENDED = "2026-05-04T12:00:02+00:00"
 RAISED = {"exc_type": "ValueError", "exc_message": ["no", 7], "exc_module": "builtins"}
 
 
 def read(stored: dict[str, Any] | None, *, cancelled: bool = False) -> TaskState:
-    return read_task_state("0198c7a4", RECORD, json.dumps(stored) if stored else None, cancelled=cancelled)
+    return read_task_state("0198c7a4", NAME, QUEUED, json.dumps(stored) if stored else None, cancelled=cancelled)
 
 
 def test_a_task_of_which_nothing_is_stored_waits() -> None:
     task = read(None)
-    assert (task.task_id, task.name, task.queued_at) == ("0198c7a4", RECORD["name"], RECORD["queued_at"])
+    assert (task.task_id, task.name, task.queued_at) == ("0198c7a4", NAME, QUEUED)
     assert (task.status, task.retries, task.finished) == ("PENDING", 0, False)
     assert (task.started_at, task.finished_at, task.progress, task.result, task.error) == (None,) * 5
 
