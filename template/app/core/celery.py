@@ -85,7 +85,6 @@ celery_app.conf.update(
     worker_soft_shutdown_timeout=settings.worker_soft_shutdown_timeout,
     beat_schedule=beat_schedule,
     beat_scheduler="app.core.beat:Scheduler",
-    beat_schedule_filename="beat.db",
 )
 celery_app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "app.core.result_backend:ResultBackend")
 

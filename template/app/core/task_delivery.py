@@ -170,10 +170,13 @@ def queue_lists(queues: Sequence[str]) -> list[str]:
 
 def push_arguments(queue: str, message: Mapping[str, Any], record: Mapping[str, str]) -> dict[str, Any]:
     """Keys and arguments of PUSH for a task's message, as kombu would have written it to the list `queue`."""
-    headers = message["headers"]
+    task_id, properties = message["headers"]["id"], message["properties"]
+    once = "1" if properties.get("once") else "0"
     fields = [text for field in record.items() for text in field]
-    tag, once = message["properties"]["delivery_tag"], "1" if headers.get("once") else "0"
-    return {"keys": [queue], "args": [headers["id"], tag, dumps(message), RECORD_SECONDS, once, *fields]}
+    return {
+        "keys": [queue],
+        "args": [task_id, properties["delivery_tag"], dumps(message), RECORD_SECONDS, once, *fields],
+    }
 
 
 class Deliveries:

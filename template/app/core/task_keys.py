@@ -4,6 +4,12 @@ RECORD_SECONDS = 7 * 24 * 3600
 """How long a task is remembered from the moment it was queued, or tried again."""
 WORKERS = "workers"
 """Sorted set in the results database: worker name, by the time of its last heartbeat."""
+BEATS = "beats"
+"""Sorted set in the results database: host of a beat, by the time of its last sign of life."""
+BEAT_LOCK = "beat:at-work"
+"""In the results database, while a beat is at work."""
+FIRST_SEEN = "schedule:first-seen"
+"""Hash in the results database: entry of the schedule, the time at which a beat first saw it."""
 LAST_RUNS = "schedule:last-runs"
 """Hash in the results database: entry of the schedule, the time at which beat last queued it."""
 

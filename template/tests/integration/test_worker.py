@@ -131,7 +131,7 @@ async def test_a_waiting_task_that_was_cancelled_never_starts(client: httpx2.Asy
 
 
 async def test_an_entry_of_the_schedule_is_queued_run_and_noted(client: httpx2.AsyncClient, tmp_path: Path) -> None:
-    scheduler = Scheduler(celery_app, schedule_filename=str(tmp_path / "beat.db"))
+    scheduler = Scheduler(celery_app)
     queued = scheduler.apply_async(scheduler.schedule["heartbeat"])
     scheduler.close()
 
