@@ -1,7 +1,7 @@
 # Each target sets up what it needs. Only Python 3.11 or newer and make must be there.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check relock bench bench-database bench-rendering
+.PHONY: help setup demo test test-slow check relock chaos bench bench-database bench-rendering
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
@@ -32,6 +32,9 @@ relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies;
 	$(UV) lock $(if $(UPGRADE),--upgrade)
 	$(UV) sync --locked --all-groups --quiet
 	$(PYTHON) hooks/relock.py $(if $(UPGRADE),--upgrade)
+
+chaos: setup ## Break what background work stands on, and count what becomes of the tasks, beside plain Celery
+	PYTHONPATH=tests $(PYTHON) -m chaos $(OPTIONS)
 
 bench: bench-database bench-rendering ## All benchmarks
 

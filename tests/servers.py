@@ -12,9 +12,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+import psutil
 import pytest
 
 HOST = "127.0.0.1"
@@ -48,9 +50,13 @@ def end(process: subprocess.Popen[Any], with_signal: int = signal.SIGTERM, secon
 
 
 class RedisServer:
-    def __init__(self, program: str, folder: Path) -> None:
+    """It writes nothing down, unless told when: after each command (`always`) or each second (`everysec`)."""
+
+    def __init__(self, program: str, folder: Path, append_fsync: str | None = None) -> None:
         self._command = [program, "--bind", HOST, "--databases", "1000", "--save", ""]
         self._command += ["--dir", str(folder), "--logfile", "redis.log"]
+        if append_fsync:
+            self._command += ["--appendonly", "yes", "--appendfsync", append_fsync]
         self.port = free_port()
 
     def start(self) -> None:
@@ -58,8 +64,17 @@ class RedisServer:
         wait_until(lambda: self._ask("PING") == "+PONG")
 
     def stop(self) -> None:
-        """What it holds is lost: it writes nothing down."""
         end(self._process)
+
+    def kill(self) -> None:
+        end(self._process, signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Until `thaw`, connections to it open and stay open, and it answers none."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def url(self, database: int = 0) -> str:
         return f"redis://{HOST}:{self.port}/{database}"
@@ -110,6 +125,15 @@ class PostgresServer:
 
     def stop(self) -> None:
         end(self._process, signal.SIGINT)  # cuts connections, rolls back what is open
+
+    def kill(self) -> None:
+        backends = psutil.Process(self._process.pid).children()
+        self._process.kill()
+        for backend in backends:
+            with suppress(psutil.NoSuchProcess):
+                backend.kill()
+        self._process.wait()
+        psutil.wait_procs(backends)
 
     def restart(self) -> None:
         self.stop()
