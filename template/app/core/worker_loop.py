@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import structlog
+import uvloop
 from celery.signals import worker_process_shutdown, worker_shutdown
 
 from app.core.resources import open_resources
@@ -72,7 +73,7 @@ class WorkerLoop:
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                loop, resources = asyncio.new_event_loop(), AsyncExitStack()
+                loop, resources = uvloop.new_event_loop(), AsyncExitStack()
                 thread = threading.Thread(target=loop.run_forever, name="worker-loop", daemon=True)
                 thread.start()
                 opening = resources.enter_async_context(open_resources())
