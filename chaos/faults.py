@@ -56,9 +56,9 @@ def freeze_worker(seconds: float) -> Callable[[Target, Random], None]:
 
 def rolling_restart(target: Target, _random: Random) -> None:
     for worker in target.workers:
-        pids = worker.pids()
+        pids, began = worker.pids(), time.monotonic()
         worker.terminate()
-        target.note_hit(pids, time.monotonic())  # what had not ended by then was handed back
+        target.note_hit(pids, began, shutdown=True)
 
 
 def restart_redis(target: Target, _random: Random) -> None:

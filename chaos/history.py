@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from chaos.ledger import Event, Ledger
 
-ACKNOWLEDGED_AFTER = 1.0
+ACKNOWLEDGED_AFTER = 0.5
 """Seconds after its end in which a task's process, if killed, may not have told the broker yet."""
 TICK = "tick"
 """The key of all that beat queues."""
@@ -52,11 +52,14 @@ class Hit:
     pids: frozenset[int]
     began: float
     ended: float
+    spares_the_done: bool
+    """A shutdown: what ended before the process did is done with."""
 
     def broke_off(self, run: Run) -> bool:
         there = run.process in self.pids or run.parent in self.pids
         over = run.left + ACKNOWLEDGED_AFTER if run.left else self.ended
-        return there and run.started <= self.ended + TOLERANCE and self.began <= over
+        meanwhile = run.started <= self.ended + TOLERANCE and self.began <= over
+        return there and meanwhile and not (run.ended and self.spares_the_done)
 
 
 class History:
@@ -80,7 +83,7 @@ class History:
             case "fault":
                 self.faults[event["fault"]].append((event["began"], event["at"]))
             case "hit":
-                self.hits.append(Hit(frozenset(event["pids"]), event["began"], event["at"]))
+                self.hits.append(Hit(frozenset(event["pids"]), event["began"], event["at"], event["shutdown"]))
             case "sent":
                 task = self._task(event)
                 task.sent, task.countdown = event["at"], event["countdown"]

@@ -100,9 +100,9 @@ class Target:
         if excuses:
             self.note_hit(pids, began)
 
-    def note_hit(self, pids: list[int], began: float) -> None:
+    def note_hit(self, pids: list[int], began: float, *, shutdown: bool = False) -> None:
         """From `began` until now, what ran in these processes was broken off: it may rightly run once more."""
-        self.ledger.note("hit", pids=pids, began=began)
+        self.ledger.note("hit", pids=pids, began=began, shutdown=shutdown)
 
     def _signal(self, pids: list[int], number: signal.Signals) -> None:
         for pid in pids:
