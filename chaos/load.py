@@ -6,8 +6,10 @@ from typing import Any
 
 SHORTEST, SHORT = 0.0, 0.05
 IN_A_GROUP = 5
-SHARES = {  # beside the short tasks: one for so many of them
-    "long": 50,
+LONGER = 1.0
+BUSY_WITH_LONG = 2
+"""Processes that long tasks keep busy, on average."""
+SHARES = {  # beside the short tasks, and the long ones: one for so many short
     "retry": 20,
     "countdown": 20,
     "database": 10,
@@ -37,7 +39,7 @@ def plan(name: str, random: Random, *, tasks: int, rate: float, longest: float) 
             case "short":
                 return {"seconds": short()}
             case "long":
-                return {"seconds": round(random.uniform(1, longest), 1)}
+                return {"seconds": round(random.uniform(LONGER, longest), 1)}
             case "retry":
                 return {"times": random.randint(1, 2)}
             case "countdown":
@@ -49,6 +51,7 @@ def plan(name: str, random: Random, *, tasks: int, rate: float, longest: float) 
     kinds = ["short"] * tasks
     for kind, share in SHARES.items():
         kinds += [kind] * max(1, tasks // share)
+    kinds += ["long"] * max(1, round(BUSY_WITH_LONG * seconds / ((LONGER + longest) / 2)))
     moments = sorted(random.uniform(0, seconds) for _ in kinds)
     random.shuffle(kinds)
     return [
