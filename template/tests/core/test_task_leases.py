@@ -1,0 +1,230 @@
+"""Who renews which leases, and what a look for lapsed ones does."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from redis import ConnectionError as RedisConnectionError
+from redis import Redis
+
+from app.core import task_delivery, task_leases
+from app.core.celery import celery_app
+from app.core.config.celery import get_celery_settings
+from app.core.task_delivery import LEASE_SECONDS, Deliveries
+from app.core.task_leases import RENEW_SECONDS, Leases
+
+Log = Callable[[], list[dict[str, Any]]]
+QUEUE = "default"
+
+
+class Holder:
+    def __init__(self, *tags: str) -> None:
+        self.tags = list(tags)
+
+    def held(self) -> list[str]:
+        return self.tags
+
+
+class Away:
+    """In place of the steps, while Redis does not answer."""
+
+    def renew(self, *_: Any) -> None:
+        raise RedisConnectionError("away")
+
+    def recover(self, *_: Any) -> None:
+        raise RedisConnectionError("away")
+
+
+@pytest.fixture(autouse=True)
+def _own_deliveries(deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_leases, "deliveries", lambda: deliveries)
+
+
+@pytest.fixture
+def leases() -> Leases:
+    return Leases()
+
+
+def hold(deliveries: Deliveries, *names: str) -> None:
+    for name in names:
+        deliveries.push(QUEUE, {"headers": {"id": name}, "properties": {"delivery_tag": name}}, {})
+        deliveries.receive([QUEUE])
+
+
+def let_lapse(broker: Redis) -> None:
+    for tag in broker.zrange("unacked_index", 0, -1):
+        broker.zadd("unacked_index", {str(tag): time.time() - 1})
+
+
+def alive(broker: Redis) -> set[str]:
+    return {str(tag) for tag in broker.zrange("unacked_index", time.time(), "+inf", byscore=True)}
+
+
+@pytest.fixture
+def look(leases: Leases, broker: Redis) -> Callable[[], None]:
+    """A look for what was left behind, at the time when the next one is due."""
+
+    def look() -> None:
+        broker.delete("leases:checked")
+        leases.recover(celery_app)
+
+    return look
+
+
+# renewing
+
+
+def test_leases_are_renewed_several_times_before_they_lapse() -> None:
+    assert 3 * RENEW_SECONDS < LEASE_SECONDS
+
+
+def test_the_main_process_renews_all_that_it_holds(leases: Leases, deliveries: Deliveries, broker: Redis) -> None:
+    hold(deliveries, "mine", "mine too", "another's")
+    let_lapse(broker)
+    leases.follow(Holder("mine", "mine too"))
+    leases.renew_held()
+    assert alive(broker) == {"mine", "mine too"}
+
+
+def test_a_new_connection_takes_the_place_of_the_one_before(
+    leases: Leases, deliveries: Deliveries, broker: Redis
+) -> None:
+    hold(deliveries, "lost with its connection", "held")
+    let_lapse(broker)
+    leases.follow(Holder("lost with its connection"))
+    leases.follow(Holder("held"))
+    leases.renew_held()
+    assert alive(broker) == {"held"}
+
+
+def test_a_process_that_holds_nothing_renews_nothing(leases: Leases) -> None:
+    leases.renew_held()
+
+
+def test_what_runs_is_renewed_on_a_thread_until_it_ends(leases: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed: list[list[str]] = []
+    again = threading.Semaphore(0)
+
+    def renew(tags: list[str]) -> None:
+        renewed.append(tags)
+        again.release()
+
+    monkeypatch.setattr(task_leases, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(task_leases, "deliveries", lambda: SimpleNamespace(renew=renew))
+    leases.enter("runs")
+    for _ in range(3):
+        assert again.acquire(timeout=5)
+    leases.leave("runs")
+    for _ in range(3):
+        assert again.acquire(timeout=5)
+    assert renewed[1] == ["runs"]
+    assert renewed[-1] == []
+
+
+def test_a_task_is_entered_with_its_message_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    running: set[str] = set()
+    monkeypatch.setattr(task_leases, "leases", SimpleNamespace(enter=running.add, leave=running.discard))
+    task: Any = SimpleNamespace(request=SimpleNamespace(properties={"delivery_tag": "tag"}))
+    task_leases._enter(task=task)
+    assert running == {"tag"}
+    task_leases._leave(task=task)
+    assert running == set()
+
+
+@pytest.mark.parametrize("properties", [None, {}])
+def test_a_task_that_is_called_as_a_function_has_no_lease(
+    monkeypatch: pytest.MonkeyPatch, properties: dict[str, Any] | None
+) -> None:
+    monkeypatch.setattr(task_leases, "leases", None)
+    task: Any = SimpleNamespace(request=SimpleNamespace(properties=properties))
+    task_leases._enter(task=task)
+    task_leases._leave(task=task)
+
+
+def test_another_broker_has_leases_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = get_celery_settings().model_copy(update={"broker_url": "amqp://"})
+    monkeypatch.setattr(task_leases, "get_celery_settings", lambda: settings)
+    monkeypatch.setattr(task_leases, "leases", None)
+    task: Any = SimpleNamespace(request=SimpleNamespace(properties={"delivery_tag": "1"}))
+    task_leases._enter(task=task)
+    task_leases._look_after_leases(sender=None)
+
+
+def test_a_redis_that_is_away_is_logged_and_no_more(leases: Leases, monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
+    monkeypatch.setattr(task_leases, "deliveries", Away)
+    leases.follow(Holder("tag"))
+    leases.renew_held()
+    leases.recover(celery_app)
+    assert [event["event"] for event in log()] == [
+        "leases could not be renewed",
+        "no look for messages that were left behind",
+    ]
+
+
+# recovering
+
+
+def test_what_was_left_behind_is_given_back_and_logged(
+    look: Callable[[], None], deliveries: Deliveries, broker: Redis, log: Log
+) -> None:
+    hold(deliveries, "a", "b")
+    let_lapse(broker)
+    look()
+    assert broker.llen(QUEUE) == 2
+    (event,) = log()
+    assert (event["level"], event["messages"]) == ("warning", 2)
+
+
+def test_nothing_is_logged_where_nothing_was_left(look: Callable[[], None], deliveries: Deliveries, log: Log) -> None:
+    hold(deliveries, "a")
+    look()
+    look()
+    assert log() == []
+
+
+def test_what_is_missing_is_pushed_again_by_the_looks_that_follow(
+    look: Callable[[], None], deliveries: Deliveries, broker: Redis, log: Log
+) -> None:
+    hold(deliveries, "a", "b")
+    broker.delete("unacked", "unacked_index")
+    look()
+    assert broker.llen(QUEUE) == 0
+    look()
+    assert broker.llen(QUEUE) == 2
+    assert [event["messages"] for event in log()] == [2]
+    look()
+    assert broker.llen(QUEUE) == 2
+
+
+def test_a_search_looks_at_a_few_pages_at_a_time(
+    look: Callable[[], None], deliveries: Deliveries, broker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_delivery, "PAGE", 1)
+    hold(deliveries, *(f"task {number}" for number in range(15)))
+    broker.delete("unacked", "unacked_index")
+    look()
+    waiting = []
+    for _ in range(3):
+        look()
+        waiting.append(broker.llen(QUEUE))
+    assert waiting == [10, 15, 15]
+
+
+def test_a_search_goes_on_after_an_outage(
+    leases: Leases, look: Callable[[], None], deliveries: Deliveries, broker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(deliveries, "a")
+    broker.delete("unacked", "unacked_index")
+    look()
+
+    def cut_off() -> Iterator[int]:
+        raise RedisConnectionError("away")
+        yield 0
+
+    leases._missing = cut_off()
+    for _ in range(3):
+        look()
+    assert broker.llen(QUEUE) == 1
