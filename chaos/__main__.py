@@ -1,7 +1,7 @@
 """Breaks what background work stands on, again and again, and counts what becomes of the tasks, in several designs.
 
 `make chaos`, or at length
-`make chaos OPTIONS='--tasks 100000 --rate 120 --longest 60 --pause 30 --visibility 30 --write'`.
+`make chaos OPTIONS='--tasks 100000 --rate 60 --longest 60 --pause 30 --visibility 30 --write'`.
 """
 
 import argparse
@@ -107,11 +107,17 @@ def make_rounds(options: argparse.Namespace) -> list[Round]:
 def conditions(options: argparse.Namespace) -> str:
     redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
     versions = ", ".join(f"{name} {version(name)}" for name in ("celery", "kombu", "redis"))
-    chosen = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in vars(options).items() if value)
+    chosen = " ".join(
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in vars(options).items()
+        if value and name not in ("designs", "template", "write")
+    )
+    commit = rendering.git(options.template, "describe", "--always", "--dirty").strip()
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()},"
         f" Python {platform.python_version()}, {versions}, Redis {redis}; {WORKERS} workers with {CONCURRENCY}"
-        f" processes each, all designs at once.\n\nOptions: `{chosen}`"
+        f" processes each, all designs at once. The template at {commit}.\n\nOptions: `{chosen}`\n\n"
+        "What the columns count: [README.md](README.md)."
     )
 
 

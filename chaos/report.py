@@ -1,6 +1,5 @@
 """Tables of what became of the tasks, one row for each fault, and the evidence for what must not be."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +11,10 @@ COLUMNS = (
     "fault", "times", "sent", "refused", "done", "lost", "stuck", "done twice", "twice, nobody hit", "longest wait",
 )  # fmt: skip
 BEAT = "beat killed"
+STARTING = 10.0
+"""Seconds in which a beat that was killed is back."""
+MOST_TOLD = 20
+"""Tasks of one kind and fault."""
 MEANWHILE = 20.0
 """Seconds before and after a task within which faults are told with it."""
 
@@ -62,18 +65,24 @@ def rows(history: History, names: dict[str, str], waiting: dict[str, list[str]])
     return made
 
 
-def table(rows: Iterable[Row]) -> str:
-    rows = list(rows)
-    total = (
-        "all", *(f"{number:,}" for number in (
-            sum(row.times for row in rows), sum(row.sent for row in rows), sum(row.refused for row in rows),
-            sum(row.done for row in rows), sum(len(row.lost) for row in rows), sum(len(row.stuck) for row in rows),
-            sum(row.twice for row in rows), sum(len(row.unhurt) for row in rows),
-        )),
-        f"{max(row.wait for row in rows):.1f} s",
-    )  # fmt: skip
-    lines = [COLUMNS, ("---", *["--:"] * (len(COLUMNS) - 1)), *(row.cells() for row in rows), total]
+def table(rows: list[Row]) -> str:
+    lines = [COLUMNS, ("---", *["--:"] * (len(COLUMNS) - 1)), *(row.cells() for row in [*rows, _all(rows)])]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _all(rows: list[Row]) -> Row:
+    return Row(
+        fault="all",
+        times=sum(row.times for row in rows),
+        sent=sum(row.sent for row in rows),
+        refused=sum(row.refused for row in rows),
+        done=sum(row.done for row in rows),
+        lost=[task for row in rows for task in row.lost],
+        stuck=[task for row in rows for task in row.stuck],
+        twice=sum(row.twice for row in rows),
+        unhurt=[task for row in rows for task in row.unhurt],
+        wait=max(row.wait for row in rows),
+    )
 
 
 def evidence(row: Row, events: list[Event], waiting: dict[str, list[str]], logs: list[Path]) -> str:
@@ -81,7 +90,7 @@ def evidence(row: Row, events: list[Event], waiting: dict[str, list[str]], logs:
     log = [(file.stem, line) for file in logs for line in file.read_text(errors="replace").splitlines()]
     lines = []
     for what, tasks in (("lost", row.lost), ("stuck", row.stuck), ("twice, nobody hit", row.unhurt)):
-        for task in tasks:
+        for task in tasks[:MOST_TOLD]:
             lines.append(f"{row.fault}: {what}: {task.key}, in Redis: {waiting.get(task.key, 'nowhere')}")
             told = [event for event in events if event.get("key") == task.key]
             first, last = told[0]["at"] - MEANWHILE, told[-1]["at"] + MEANWHILE
@@ -96,6 +105,8 @@ def _silence_of_beat(history: History) -> float:
     """The longest time without a tick after beat was killed."""
     starts = sorted(run.started for run in history.tasks[TICK].runs)
     return max(
-        (later - earlier for began, _ in history.faults[BEAT] for earlier, later in pairwise(starts)
-         if later > began > earlier - 10), default=0.0,
-    )  # fmt: skip
+        later - earlier
+        for began, _ in history.faults[BEAT]
+        for earlier, later in pairwise(starts)
+        if earlier - STARTING < began < later
+    )
