@@ -80,6 +80,7 @@ class Worker:
             ]
         began = time.perf_counter()
         self._broker.rename("staged", "default")
+        self._broker.lpush("queues:bell", 1)  # or the worker would look up to a second later
         while True:
             left = self._broker.llen("default") or self._broker.hlen("unacked")
             seconds = time.perf_counter() - began

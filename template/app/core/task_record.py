@@ -2,7 +2,7 @@
 
 import time
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from redis import ConnectionError as RedisConnectionError
@@ -15,6 +15,14 @@ from app.core.task_keys import RECORD_SECONDS, record_key
 logger = structlog.stdlib.get_logger(__name__)
 
 OUTAGES = (RedisConnectionError, RedisTimeoutError)
+
+
+NOTE_START = """
+-- KEYS: record; ARGV: field that counts the starts, seconds of a record
+local number = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return {number, redis.call('HEXISTS', KEYS[1], 'cancelled')}
+"""
 
 
 class Start(NamedTuple):
@@ -30,16 +38,17 @@ def records_client() -> Redis:
     return Redis.from_url(url, decode_responses=True, socket_timeout=2, socket_connect_timeout=2)
 
 
+@cache
+def _note_start() -> Any:
+    return records_client().register_script(NOTE_START)
+
+
 def note_start(task_id: str, retries: int) -> Start:
     """Count a start of the task; waits for Redis while it is away, for a task is not to fail for that."""
     while True:
         try:
-            with records_client().pipeline() as pipeline:
-                pipeline.hincrby(record_key(task_id), _starts(retries), 1)
-                pipeline.hexists(record_key(task_id), "cancelled")
-                pipeline.expire(record_key(task_id), RECORD_SECONDS)
-                number, cancelled, _ = pipeline.execute()
-            return Start(number, cancelled)
+            number, cancelled = _note_start()(keys=[record_key(task_id)], args=[_starts(retries), RECORD_SECONDS])
+            return Start(number, cancelled=bool(cancelled))
         except OUTAGES as error:
             logger.warning("a task waits for Redis before it starts", error=repr(error))
             time.sleep(1)
