@@ -12,7 +12,7 @@ from app.core.celery import celery_app
 from app.core.task_record import Start
 
 
-def note_nothing(_task_id: str, _retries: int) -> Start:
+def note_nothing(*_: Any) -> Start:
     return Start(number=1, cancelled=False)
 
 
@@ -23,6 +23,7 @@ def look_after_nothing(*_: Any) -> None:
 TRANSPORT_ALIASES["redis"] = "kombu.transport.redis:Transport"
 celery_app.loader.override_backends = {}
 celery_app.conf.broker_transport_options["visibility_timeout"] = 3600
-task_base.note_start = note_nothing
+base: Any = task_base
+base.note_start = note_nothing
 leases: Any = task_leases.Leases
 leases.enter = leases.recover = look_after_nothing
