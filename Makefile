@@ -1,7 +1,7 @@
 # Each target sets up what it needs. Only Python 3.11 or newer and make must be there.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check relock chaos bench bench-database bench-rendering
+.PHONY: help setup demo test test-slow test-stack check relock chaos bench bench-database bench-delivery bench-rendering
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
@@ -15,11 +15,14 @@ setup: | $(UV) ## Install what the other targets use, into .venv
 demo: setup ## Render a service, start it, queue a task, show its states; DEST=folder, DEMO_EXIT=1 to end after it
 	@$(PYTHON) scripts/demo.py
 
-test: setup ## Render services and run them: all but the slow tests
-	$(PYTHON) -m pytest -m "not slow"
+test: setup ## Render services and run them: all but the slow tests and those in containers
+	$(PYTHON) -m pytest -m "not slow and not stack"
 
 test-slow: setup ## Only the slow tests
 	$(PYTHON) -m pytest -m slow
+
+test-stack: setup ## Services in containers: first start, browser, production, faults; needs Docker and chromium
+	$(PYTHON) -m pytest -m stack -s
 
 check: setup ## Style and types of everything here
 	$(PYTHON) -m ruff check
@@ -36,10 +39,13 @@ relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies;
 chaos: setup ## Break what background work stands on, and count what becomes of the tasks, beside plain Celery
 	PYTHONPATH=tests $(PYTHON) -m chaos $(OPTIONS)
 
-bench: bench-database bench-rendering ## All benchmarks
+bench: bench-database bench-delivery bench-rendering ## All benchmarks
 
 bench-database: setup ## Database tasks per second, beside other designs on the same servers
 	PYTHONPATH=tests $(PYTHON) benchmarks/database_tasks.py $(OPTIONS)
+
+bench-delivery: setup ## What leases and records cost, beside kombu's own transport on the same server
+	PYTHONPATH=tests $(PYTHON) benchmarks/delivery.py $(OPTIONS)
 
 bench-rendering: setup ## Rendering time, beside cookiecutter on the same tree
 	PYTHONPATH=tests $(PYTHON) benchmarks/rendering_time.py $(OPTIONS)

@@ -11,9 +11,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.core.config.celery import get_celery_settings
-from app.core.task_keys import WORKERS
+from app.core.task_keys import BEATS, WORKERS
 
-BEATS = "beats"
 PATIENCE = 15
 """Seconds without a sign after which it counts as gone."""
 
