@@ -110,7 +110,7 @@ def conditions(options: argparse.Namespace) -> str:
     chosen = " ".join(
         f"--{name.replace('_', '-')} {value}"
         for name, value in vars(options).items()
-        if value and name not in ("designs", "template", "write")
+        if value and name not in ("designs", "template", "keep", "write")
     )
     commit = rendering.git(options.template, "describe", "--always", "--dirty").strip()
     return (
@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=list(DESIGNS))
     parser.add_argument("--only", help="part of the names of the faults to inject")
     parser.add_argument("--template", type=Path, default=rendering.ROOT, help="another checkout to render from")
+    parser.add_argument("--keep", action="store_true", help="leave ledgers and logs behind, whatever they say")
     parser.add_argument("--write", action="store_true", help=f"save the tables in {RESULTS.name}")
     options = parser.parse_args()
 
@@ -154,7 +155,10 @@ def main() -> None:
         (folder / f"{name}.evidence").write_text(found)
     if "service" in results and results["service"][1]:
         sys.exit(f"{results['service'][1]}\nThe service failed. Ledgers, logs and evidence: {folder}")
-    shutil.rmtree(folder)
+    if options.keep:
+        print(f"\nLedgers, logs and evidence: {folder}")
+    else:
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
