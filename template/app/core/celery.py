@@ -7,16 +7,15 @@ from typing import Any, TypeVar, overload
 
 from celery import Celery
 from celery.schedules import crontab
-from kombu import Queue
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import app.core.redis_transport  # takes the place of kombu's own
 import app.core.worker_heartbeat  # noqa: F401 (connects its signals)
+from app.core.brokers import priority, queues, transport_options
 from app.core.config.base import check_settings
 from app.core.config.celery import get_celery_settings
 from app.core.database import open_session
 from app.core.task_base import BaseTask, carry_request
-from app.core.task_delivery import LEASE_SECONDS
 from app.core.worker_loop import run_apart, worker_loop
 
 R = TypeVar("R")
@@ -52,24 +51,20 @@ celery_app.conf.update(
     result_expires=settings.result_expires,
     result_extended=True,
     task_track_started=True,
-    # queues, in the order in which a worker looks into them; in each, 0 is the most urgent of Redis' priorities
-    task_queues=[Queue(name, routing_key=name) for name in ("high_priority", "default", "low_priority")],
+    # queues, and in each an urgency from 0 to 9
+    task_queues=queues(settings),
     task_default_queue="default",
     task_create_missing_queues=False,
     task_routes={
-        "system.*": {"queue": "high_priority", "priority": 0},
-        "reports.*": {"queue": "low_priority", "priority": 6},
-        "users.cleanup": {"queue": "low_priority", "priority": 9},
-        "*": {"priority": 3},  # `task_default_priority` would win over all of the above
+        "system.*": {"queue": "high_priority", "priority": priority(settings, 9)},
+        "reports.*": {"queue": "low_priority", "priority": priority(settings, 3)},
+        "users.cleanup": {"queue": "low_priority", "priority": priority(settings, 0)},
+        "*": {
+            "queue": "default",
+            "priority": priority(settings, 6),
+        },  # `task_default_priority` would win over all of the above
     },
-    broker_transport_options={
-        "visibility_timeout": LEASE_SECONDS,  # renewed as long as a worker lives, however long its tasks take
-        "queue_order_strategy": "priority",
-        "socket_connect_timeout": 5,
-        "socket_timeout": 10,
-        "socket_keepalive": True,
-        "health_check_interval": 10,
-    },
+    broker_transport_options=transport_options(settings),
     # what a worker has to write waits for Redis, for as long as the task's time limit lets it
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,

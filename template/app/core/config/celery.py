@@ -49,6 +49,10 @@ class CelerySettings(ServiceSettings):
         return self.broker_url.startswith(("redis://", "rediss://"))
 
     @property
+    def broker_is_rabbitmq(self) -> bool:
+        return self.broker_url.startswith(("amqp://", "amqps://", "pyamqp://"))
+
+    @property
     def records_url(self) -> str:
         """Where the records of tasks are kept: beside their messages, if that is in Redis."""
         return self.broker_url if self.broker_is_redis else self.result_backend
