@@ -61,8 +61,13 @@ class QoS(KombuQoS):  # type: ignore[misc]
         """See task_leases.py."""
 
     def held(self) -> list[str]:
-        """The tags of what is not acknowledged. For another thread too."""
         return [tag for tag in list(self._delivered) if tag not in self._dirty]
+
+    def seconds_idle(self) -> float:
+        if not self.can_consume():
+            self.channel.looked_at = monotonic()
+        idle: float = monotonic() - self.channel.looked_at
+        return idle
 
 
 class Channel(KombuChannel):  # type: ignore[misc]
@@ -72,6 +77,7 @@ class Channel(KombuChannel):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.deliveries = Deliveries(self._create_client())  # its tasks are acknowledged also when it is closed
+        self.looked_at = monotonic()
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         if not no_ack:
@@ -108,6 +114,7 @@ class Channel(KombuChannel):  # type: ignore[misc]
 
     def _brpop_read(self, **options: Any) -> bool:
         waited, self._found_nothing = self._found_nothing, False
+        self.looked_at = monotonic()
         try:
             received = self.client.parse_response(self.client.connection, "EVAL", **options)
         except self.connection_errors:

@@ -28,8 +28,18 @@ RETURN_SECONDS = LEASE_SECONDS / 2
 """What holders have to renew their leases when Redis was away."""
 
 
+STUCK_SECONDS = 15.0
+"""A worker that has room for a task, and has not looked for one for so long, connects anew; it looks every second."""
+
+
 class Holder(Protocol):
-    def held(self) -> list[str]: ...
+    def held(self) -> list[str]:
+        """The tags of the messages that are not acknowledged."""
+        ...
+
+    def seconds_idle(self) -> float:
+        """Since the last look into the queues; 0 while there is no room for another message."""
+        ...
 
 
 class Leases:
@@ -65,8 +75,13 @@ class Leases:
             self._renew(list(self._running))
 
     def renew_held(self) -> None:
-        if self._holder:
-            self._renew(self._holder.held())
+        """ConnectionError, which makes the worker connect anew, where it is connected and yet receives nothing."""
+        if self._holder is None:
+            return
+        self._renew(self._holder.held())
+        if self._holder.seconds_idle() > STUCK_SECONDS:
+            logger.error("the worker is connected, but does not look into its queues: it connects anew")
+            raise ConnectionError("nothing was heard of the queues")
 
     def _renew(self, tags: list[str]) -> None:
         try:

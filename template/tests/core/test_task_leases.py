@@ -14,18 +14,22 @@ from app.core import task_delivery, task_leases
 from app.core.celery import celery_app
 from app.core.config.celery import get_celery_settings
 from app.core.task_delivery import LEASE_SECONDS, Deliveries
-from app.core.task_leases import RENEW_SECONDS, Leases
+from app.core.task_leases import RENEW_SECONDS, STUCK_SECONDS, Leases
 
 Log = Callable[[], list[dict[str, Any]]]
 QUEUE = "default"
 
 
 class Holder:
-    def __init__(self, *tags: str) -> None:
+    def __init__(self, *tags: str, idle: float = 0) -> None:
         self.tags = list(tags)
+        self.idle = idle
 
     def held(self) -> list[str]:
         return self.tags
+
+    def seconds_idle(self) -> float:
+        return self.idle
 
 
 class Away:
@@ -97,6 +101,17 @@ def test_a_new_connection_takes_the_place_of_the_one_before(
     leases.follow(Holder("lost with its connection"))
     leases.follow(Holder("held"))
     leases.renew_held()
+    assert alive(broker) == {"held"}
+
+
+def test_a_worker_that_is_connected_but_receives_nothing_connects_anew(
+    leases: Leases, deliveries: Deliveries, broker: Redis
+) -> None:
+    hold(deliveries, "held")
+    let_lapse(broker)
+    leases.follow(Holder("held", idle=STUCK_SECONDS + 1))
+    with pytest.raises(ConnectionError):
+        leases.renew_held()
     assert alive(broker) == {"held"}
 
 

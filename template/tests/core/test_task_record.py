@@ -42,15 +42,15 @@ def test_a_start_waits_for_redis(
     broker: Redis, monkeypatch: pytest.MonkeyPatch, log: Callable[[], list[dict[str, Any]]]
 ) -> None:
     away = [RedisConnectionError("away"), RedisConnectionError("still away")]
-    client = task_record.records_client()
+    script = task_record._note_start()
 
-    def records_client() -> Redis:
+    def note(**arguments: Any) -> Any:
         if away:
             raise away.pop()
-        return client
+        return script(**arguments)
 
     pauses: list[float] = []
-    monkeypatch.setattr(task_record, "records_client", records_client)
+    monkeypatch.setattr(task_record, "_note_start", lambda: note)
     monkeypatch.setattr("app.core.task_record.time.sleep", pauses.append)
     assert note_start("task", 0).number == 1
     assert pauses == [1, 1]
