@@ -151,18 +151,22 @@ def test_a_restart_of_the_database_leaves_a_worker_that_works(new_service: Calla
 
         processes = use_database("before")
         cut_short = [
-            queue.send_task("proof.hold", kwargs={"key": "cut short", "seconds": 30}),
-            queue.send_task("proof.hold_in_asyncio_run", kwargs={"key": "cut short, asyncio.run", "seconds": 30}),
+            queue.send_task("proof.hold", kwargs={"key": "cut short", "seconds": 4}),
+            queue.send_task("proof.hold_in_asyncio_run", kwargs={"key": "cut short, asyncio.run", "seconds": 4}),
         ]
         wait_until(lambda: service.transactions() == 2)
 
         service.postgres.restart()
 
-        assert [outcome(result) for result in cut_short] == ["FAILURE", "FAILURE"]
+        assert [outcome(result) for result in cut_short] == ["SUCCESS", "SUCCESS"]
+        assert {event["task"] for event in worker.events("task will be tried again")} == {
+            "proof.hold",
+            "proof.hold_in_asyncio_run",
+        }
         assert use_database("after") == processes
         service.postgres.restart()
         assert use_database("after the second, while idle") == processes
         assert worker.stop() == 0
 
-    assert len(service.written()) == 60
+    assert len(service.written()) == 62
     assert worker.complaints_of_loops() == []

@@ -58,7 +58,7 @@ async def _conflict(_request: Request, error: ConflictError) -> JSONResponse:
 
 
 async def _away(_request: Request, error: Exception) -> JSONResponse:
-    logger.warning("a server that this service depends on is away", error=repr(error))
+    logger.warning("a server that this service depends on is away", error=repr(error), cause=repr(error.__cause__))
     detail = str(error) if isinstance(error, UnavailableError) else "The database is not available; try again soon."
     return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
 

@@ -22,7 +22,7 @@ def transport_options(settings: CelerySettings) -> dict[str, Any]:
             "health_check_interval": 10,
         }
     if settings.broker_is_rabbitmq:
-        return {"confirm_publish": True}
+        return {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
     return {}
 
 

@@ -14,8 +14,8 @@ import app.core.worker_heartbeat  # noqa: F401 (connects its signals)
 from app.core.brokers import priority, queues, transport_options
 from app.core.config.base import check_settings
 from app.core.config.celery import get_celery_settings
-from app.core.database import open_session
-from app.core.task_base import BaseTask, carry_request
+from app.core.database import is_away, open_session
+from app.core.task_base import BaseTask, carry_request, retry_outage
 from app.core.worker_loop import run_apart, worker_loop
 
 R = TypeVar("R")
@@ -98,6 +98,8 @@ def with_db_init(function: Callable[..., Any]) -> Callable[..., Any]:
     A plain `def` runs as it is. `async for db in get_db():` inside its `asyncio.run(...)` takes a connection of its
     own, closed before `asyncio.run` returns; where an event loop runs already (a test, eager mode), the function gets
     a thread of its own so that `asyncio.run` is allowed.
+
+    When the database is away, the task is tried again, in pauses that grow to a minute.
     """
     signature = inspect.signature(function, eval_str=True)
     sessions = [name for name, parameter in signature.parameters.items() if parameter.annotation is AsyncSession]
@@ -112,7 +114,7 @@ def with_db_init(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        with carry_request():
+        with carry_request(), retry_outage(is_away):
             if inspect.iscoroutinefunction(function):
                 return worker_loop.run(call_with_session(*args, **kwargs))
             return run_apart(function, *args, **kwargs)

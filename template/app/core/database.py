@@ -13,14 +13,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import DateTime, Dialect, MetaData, NullPool, event, make_url, text
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from app.core.config.database import get_database_settings
-from app.core.resources import Resource
+from app.core.resources import Resource, UnavailableError
 
 IDLE_SECONDS = 5.0
 """A pooled connection that nobody has used for longer is asked whether it is alive before it is used."""
@@ -55,9 +55,23 @@ class Base(DeclarativeBase):
 def create_engine(**options: Any) -> AsyncEngine:
     """An engine for DATABASE_URL. Nothing connects before its first use."""
     engine = create_async_engine(get_database_settings().url, **options)
+    event.listen(engine.sync_engine, "do_connect", _connect)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return engine
+
+
+def _connect(dialect: Dialect, _record: object, arguments: Any, options: Any) -> Any:
+    """Drivers show in many ways that there is no server: in those of sockets, of timeouts, and their own."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except Exception as error:
+        raise UnavailableError("The database is not available; try again soon.") from error
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database could not be reached or has hung up, so that trying again may help."""
+    return isinstance(error, UnavailableError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

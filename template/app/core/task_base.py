@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, ParamSpec, TypeVar
@@ -13,6 +13,7 @@ from asgi_correlation_id import correlation_id
 from celery import Task, current_task, states
 from celery.exceptions import Ignore
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+from celery.utils.time import get_exponential_backoff_interval
 
 from app.core.logging import configure_logging
 from app.core.task_arguments import TaskArguments
@@ -22,6 +23,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 logger = structlog.stdlib.get_logger("app.tasks")
 
+OUTAGE_RETRIES = 30
+"""About a quarter of an hour."""
 MOST_STARTS = 5
 """How often a task is started whose worker dies each time, before it is given up."""
 PROGRESS_INTERVAL = 0.2
@@ -38,6 +41,20 @@ def carry_request() -> Iterator[None]:
         yield
     finally:
         _carried.reset(token)
+
+
+@contextlib.contextmanager
+def retry_outage(is_outage: Callable[[Exception], bool]) -> Iterator[None]:
+    """Try the task again later when what it depends on is away, unless it says itself what it does about that error."""
+    try:
+        yield
+    except Exception as error:
+        task = current_task
+        if not task or isinstance(error, getattr(task, "autoretry_for", ())) or not is_outage(error):
+            raise
+        logger.warning("what the task needs is away", error=repr(error), cause=repr(error.__cause__))
+        pause = get_exponential_backoff_interval(factor=1, retries=task.request.retries, maximum=60, full_jitter=True)
+        raise task.retry(exc=error, countdown=pause, max_retries=OUTAGE_RETRIES) from error
 
 
 class WorkerKillerError(Exception):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from celery import Celery, Task
+from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
 from kombu.utils.json import dumps
 from redis.asyncio import Redis
@@ -19,6 +20,9 @@ from app.core.task_message import MessageBuilder
 
 T = TypeVar("T")
 Record = dict[str, str]
+
+THREADS = 8
+"""That send at the same time, to a broker other than Redis."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,13 @@ class RedisPublisher:
 class KombuPublisher:
     """Celery's own blocking calls in a few threads. The record is written first: a message without one is unknown."""
 
-    def __init__(self, app: Celery[Any], records: Redis) -> None:
+    def __init__(self, app: Celery[Any], records: Redis, patience: float) -> None:
         self._app = app
         self._records = records
-        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="publish")
+        self._patience = patience
+        self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="publish")
+        once: dict[str, Any] = {"connect_timeout": patience, "transport_options": {"max_retries": 0}}
+        self._connections: Any = app.connection_for_write(**once).Pool(THREADS)  # its stubs lack most of it
 
     async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
         task_id = str(uuid.uuid4())
@@ -87,20 +94,49 @@ class KombuPublisher:
             transaction.hset(record_key(task_id), mapping=dict[Any, Any](record))
             transaction.expire(record_key(task_id), RECORD_SECONDS)
             await transaction.execute()
-        await self._in_thread(lambda: task.apply_async(kwargs=kwargs, task_id=task_id))
+        await self._in_thread(self._send, task, kwargs, task_id)
         return task_id
 
     async def revoke(self, task_id: str) -> None:
-        await self._in_thread(lambda: self._app.control.revoke(task_id, terminate=True))
+        await self._in_thread(self._revoke, task_id)
 
     async def depth(self) -> Depth:
         return Depth(await self._in_thread(self._count_waiting), unacknowledged=None)
 
-    def _count_waiting(self) -> dict[str, int]:
-        with self._app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            return {queue: channel.queue_declare(queue, passive=True).message_count for queue in self._app.amqp.queues}
+    def _send(self, connection: Any, task: Task[..., Any], kwargs: dict[str, Any], task_id: str) -> None:
+        # not a second time by itself: what was not confirmed may have arrived all the same
+        options: dict[str, Any] = {"retry": False, "timeout": self._patience, "confirm_timeout": self._patience}
+        task.apply_async(kwargs=kwargs, task_id=task_id, connection=connection, **options)
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
+    def _revoke(self, connection: Any, task_id: str) -> None:
+        self._app.control.revoke(task_id, terminate=True, connection=connection)
+
+    def _count_waiting(self, connection: Any) -> dict[str, int]:
+        queues: dict[str, Any] = self._app.amqp.queues
+        return {name: queue(connection).queue_declare().message_count for name, queue in queues.items()}
+
+    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         context = contextvars.copy_context()  # the request id travels with the message
-        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, call)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: context.run(self._connected, call, *arguments)
+        )
+
+    def _connected(self, call: Callable[..., T], *arguments: Any) -> T:
+        with self._connections.acquire(block=True) as connection:
+            _close_if_lost(connection)
+            try:
+                return call(connection, *arguments)
+            except (OperationalError, *connection.connection_errors, *connection.channel_errors) as error:
+                connection.collect()  # a late answer would be taken for that to the next question
+                raise OperationalError(str(error)) from error
+
+
+def _close_if_lost(connection: Any) -> None:
+    """The broker may have been restarted since it was last used; it is opened again by its next use."""
+    if connection.connected:
+        try:
+            connection.drain_events(timeout=0)
+        except TimeoutError:  # it has nothing to say
+            return
+        except connection.connection_errors:
+            connection.collect()

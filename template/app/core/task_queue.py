@@ -111,7 +111,7 @@ async def _open_task_queue() -> AsyncIterator[TaskQueue]:
             async with client(settings.broker_url) as broker:
                 yield TaskQueue(RedisPublisher(celery_app, broker), broker, results, deadline)
         else:
-            yield TaskQueue(KombuPublisher(celery_app, results), results, results, deadline)
+            yield TaskQueue(KombuPublisher(celery_app, results, deadline), results, results, deadline)
 
 
 task_queue = Resource("task queue", _open_task_queue, TaskQueue.check)

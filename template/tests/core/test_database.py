@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, func, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import Pool
 
-from app.core.config.database import get_database_settings
+from app.core import database as module
+from app.core.config.database import DatabaseSettings, get_database_settings
+from app.core.database import create_engine, get_db, get_engine, is_away, open_session
 from app.core.database import database as database_resource
-from app.core.database import get_db, get_engine, open_session
-from app.core.resources import open_resources
+from app.core.resources import UnavailableError, open_resources
 from app.models.users import User
 
 
@@ -152,3 +154,22 @@ async def test_a_moment_comes_back_in_utc(session: AsyncSession) -> None:
     assert user.last_activity.utcoffset() == timedelta(0)
     assert user.created_at.utcoffset() == timedelta(0)
     assert abs(datetime.now(UTC) - user.created_at) < timedelta(minutes=1)
+
+
+async def test_a_database_that_cannot_be_reached_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = DatabaseSettings(url="sqlite+aiosqlite:////no/such/folder/service.db")
+    monkeypatch.setattr(module, "get_database_settings", lambda: nowhere)
+    engine = create_engine()
+    with pytest.raises(UnavailableError) as raised:
+        async with engine.connect():
+            pass
+    assert is_away(raised.value)
+    assert "unable to open" in str(raised.value.__cause__)
+    await engine.dispose()
+
+
+def test_a_connection_that_was_cut_is_an_outage_and_a_wrong_statement_is_none() -> None:
+    cause = Exception("of the driver")
+    assert is_away(DBAPIError("SELECT 1", {}, cause, connection_invalidated=True))
+    for error in (OperationalError("SELEC 1", {}, cause), IntegrityError("INSERT", {}, cause), ValueError("no")):
+        assert not is_away(error)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Retry
 from redis import Redis
 
 from app.core import task_base
 from app.core.task_arguments import ArgumentsError
-from app.core.task_base import MOST_STARTS, WorkerKillerError
+from app.core.task_base import MOST_STARTS, WorkerKillerError, retry_outage
 from app.core.task_keys import record_key
 from app.tasks import system
 
@@ -109,3 +109,50 @@ def test_the_log_tells_the_course_of_a_task_without_its_arguments(
     ]
     assert [event["level"] for event in events] == ["info", "warning", "info", "error"]
     assert secret not in str(events)
+
+
+@pytest.fixture
+def tried_again(in_worker: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """How the task asked to be tried again."""
+    asked: list[dict[str, Any]] = []
+
+    def retry(**options: Any) -> Retry:
+        asked.append(options)
+        return Retry()
+
+    monkeypatch.setattr(system.heartbeat, "retry", retry)
+    monkeypatch.setattr(task_base, "current_task", system.heartbeat)
+    return asked
+
+
+def is_os_error(error: Exception) -> bool:
+    return isinstance(error, OSError)
+
+
+def test_a_task_is_tried_again_when_what_it_needs_is_away(tried_again: list[dict[str, Any]]) -> None:
+    with pytest.raises(Retry), retry_outage(is_os_error):
+        raise OSError("away")
+    ((options,),) = [tried_again]
+    assert repr(options["exc"]) == "OSError('away')"
+    assert options["max_retries"] > 10
+    assert 0 <= options["countdown"] <= 60
+
+
+def test_any_other_error_is_the_tasks_own(tried_again: list[dict[str, Any]]) -> None:
+    with pytest.raises(ValueError, match="wrong"), retry_outage(is_os_error):
+        raise ValueError("wrong")
+    assert tried_again == []
+
+
+def test_a_task_that_says_what_it_does_about_the_error_does_that(
+    tried_again: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system.heartbeat, "autoretry_for", (OSError,), raising=False)
+    with pytest.raises(OSError, match="away"), retry_outage(is_os_error):
+        raise OSError("away")
+    assert tried_again == []
+
+
+def test_outside_of_a_task_an_outage_is_an_error() -> None:
+    with pytest.raises(OSError, match="away"), retry_outage(is_os_error):
+        raise OSError("away")

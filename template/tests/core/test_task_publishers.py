@@ -44,7 +44,7 @@ def add(other_app: Celery[Any]) -> Task[..., Any]:
 async def queue(other_app: Celery[Any], results: Redis) -> AsyncIterator[TaskQueue]:
     url = get_celery_settings().result_backend
     async with open_redis(url, patience=2, max_connections=5) as records:
-        yield TaskQueue(KombuPublisher(other_app, records), records, records, deadline=2)
+        yield TaskQueue(KombuPublisher(other_app, records, patience=2), records, records, deadline=2)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ async def test_a_broker_that_hangs_is_given_up_in_time(
     answered = threading.Event()
     publish_with(lambda: assert_in_time(answered))
     async with open_redis(get_celery_settings().result_backend, patience=2, max_connections=5) as records:
-        queue = TaskQueue(KombuPublisher(other_app, records), records, records, deadline=0.2)
+        queue = TaskQueue(KombuPublisher(other_app, records, patience=0.2), records, records, deadline=0.2)
         try:
             async with asyncio.timeout(2):
                 with pytest.raises(UnavailableError):
