@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 from typing import Any, Literal
+from uuid import uuid4
 
 import structlog
 from sqlalchemy import func, select
@@ -87,6 +89,26 @@ def hold_in_asyncio_run(key: str, seconds: float) -> int:
 
     asyncio.run(work())
     return os.getpid()
+
+
+@celery_app.task(name="proof.start_and_wait", exposed=True)
+@with_db_init
+async def start_and_wait(*, key: str, seconds: float = 0, session: AsyncSession) -> int:
+    """Each start is a row of its own."""
+    async with session.begin():
+        session.add(User(email=f"{key}, start {uuid4()}", name="start_and_wait"))
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+@celery_app.task(name="proof.kill_process")
+def kill_process() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@celery_app.task(name="proof.count")
+def count(results: list[int]) -> int:
+    return len(results)
 
 
 @celery_app.task(name="proof.fail_with_session")
