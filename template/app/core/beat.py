@@ -15,8 +15,8 @@ import structlog
 from celery import beat
 from redis.exceptions import LockError, RedisError
 
-from app.core.result_backend import results_client
 from app.core.task_keys import BEAT_LOCK, BEATS, FIRST_SEEN, LAST_RUNS
+from app.core.worker_redis import results_client
 
 logger = structlog.stdlib.get_logger(__name__)
 CeleryScheduler: Any = beat.Scheduler  # its stubs lack most of it
@@ -33,7 +33,7 @@ class Scheduler(CeleryScheduler):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._redis: Any = results_client(self.app)
+        self._redis: Any = results_client()
         self._lock = self._redis.lock(BEAT_LOCK, timeout=LOCK_SECONDS, blocking=False)
         self._at_work = False
 
@@ -71,7 +71,7 @@ class Scheduler(CeleryScheduler):  # type: ignore[misc]
         for name, entry in self.schedule.items():
             self._redis.hsetnx(FIRST_SEEN, name, self.app.now().isoformat())
             since = self._redis.hget(LAST_RUNS, name) or self._redis.hget(FIRST_SEEN, name)
-            entry.last_run_at = datetime.fromisoformat(since.decode())
+            entry.last_run_at = datetime.fromisoformat(since)
         self._heap = None  # made anew by the next tick
 
     def apply_async(self, entry: Any, *args: Any, **kwargs: Any) -> Any:

@@ -65,16 +65,14 @@ celery_app.conf.update(
         },  # `task_default_priority` would win over all of the above
     },
     broker_transport_options=transport_options(settings),
-    # what a worker has to write waits for Redis, for as long as the task's time limit lets it
+    # a worker waits for its broker, also with what a task of its own queues
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     task_publish_retry_policy={"max_retries": 300, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
-    result_backend_always_retry=True,
-    result_backend_max_sleep_between_retries_ms=1_000,
-    result_backend_transport_options={"retry_policy": {"max_retries": None}},
     redis_socket_connect_timeout=5,
     redis_socket_timeout=10,
     redis_socket_keepalive=True,
+    worker_consumer="app.core.worker_consumer:Consumer",
     worker_concurrency=settings.worker_concurrency,
     worker_max_tasks_per_child=settings.worker_max_tasks_per_child,
     worker_soft_shutdown_timeout=settings.worker_soft_shutdown_timeout,

@@ -4,7 +4,8 @@ from typing import Any
 
 from celery import Celery, states
 from celery.backends.redis import RedisBackend
-from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
 STORE = f"""
 -- KEYS: the task's key; ARGV: its new state as JSON, seconds to keep it
@@ -21,14 +22,18 @@ return 1
 """
 
 
-def results_client(app: Celery[Any]) -> Redis:
-    """Celery's own (blocking) client for the results database, for use in workers and beat."""
-    client: Redis = app.backend.client  # type: ignore[attr-defined]  # every backend of ours is a ResultBackend
-    return client
-
-
 class ResultBackend(RedisBackend):
+    """It waits for Redis, for as long as a task's time limit lets it: an outage must not make a failure of a success.
+
+    Celery's own retries leave out what follows the end of a chord's part, and the chord would never come to its body.
+    """
+
     app: Celery[Any]
+    connparams: dict[str, Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connparams["retry"] = Retry(ExponentialBackoff(cap=1, base=0.1), retries=-1)  # for ever
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Subscribe to nothing while queueing: the API would hold a channel for each task that it ever queued.
@@ -42,11 +47,9 @@ class ResultBackend(RedisBackend):
         """In one step, where Celery reads first and then writes: a late worker's word must not replace the last one."""
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta |= {"task_id": task_id}
-        self.ensure(self._store, (self.get_key_for_task(task_id), self.encode(meta)))
+        arguments = [self.encode(meta), self.app.conf.result_expires]
+        self.client.register_script(STORE)(keys=[self.get_key_for_task(task_id)], args=arguments)
         return result
-
-    def _store(self, key: str, value: str) -> None:
-        self.client.register_script(STORE)(keys=[key], args=[value, self.app.conf.result_expires])
 
     def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:
         meta: dict[str, Any] = super()._get_result_meta(  # type: ignore[misc]  # not in celery-types

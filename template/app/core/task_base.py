@@ -75,7 +75,8 @@ class BaseTask(Task[P, R]):
 
     @cached_property
     def arguments(self) -> TaskArguments:
-        return TaskArguments(self.name, self.run)
+        # `autoretry_for` hides the body behind a wrapper that seems to take `self`
+        return TaskArguments(self.name, getattr(self, "_orig_run", self.run))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.name.startswith("celery."):
@@ -118,9 +119,9 @@ class BaseTask(Task[P, R]):
     def on_success(self, *_: Any) -> None:
         logger.info("task succeeded", seconds=self._seconds())
 
-    def on_retry(self, exc: Exception, *_: Any) -> None:
+    def on_retry(self, exc: Exception | None, *_: Any) -> None:
         retries = self.request.retries
-        logger.warning("task will be tried again", error=repr(exc), retries=retries, seconds=self._seconds())
+        logger.warning("task will be tried again", error=exc and repr(exc), retries=retries, seconds=self._seconds())
 
     def on_failure(self, exc: Exception, *_: Any) -> None:
         logger.error("task failed", error=repr(exc), seconds=self._seconds(), exc_info=exc)

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from app.core.config.celery import get_celery_settings
 from app.core.task_delivery import LEASE_SECONDS, Deliveries, queue_lists
-from app.core.task_record import records_client
+from app.core.worker_redis import records_client
 
 logger = structlog.stdlib.get_logger(__name__)
 

@@ -105,8 +105,9 @@ class KombuPublisher:
 
     def _send(self, connection: Any, task: Task[..., Any], kwargs: dict[str, Any], task_id: str) -> None:
         # not a second time by itself: what was not confirmed may have arrived all the same
-        options: dict[str, Any] = {"retry": False, "timeout": self._patience, "confirm_timeout": self._patience}
-        task.apply_async(kwargs=kwargs, task_id=task_id, connection=connection, **options)
+        options = {"connection": connection, "retry": False}
+        options |= {"timeout": self._patience, "confirm_timeout": self._patience}
+        task.apply_async(kwargs=kwargs, task_id=task_id, **options)
 
     def _revoke(self, connection: Any, task_id: str) -> None:
         self._app.control.revoke(task_id, terminate=True, connection=connection)

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 import structlog
 from redis import ConnectionError as RedisConnectionError
-from redis import Redis
 from redis import TimeoutError as RedisTimeoutError
 
-from app.core.config.celery import get_celery_settings
 from app.core.task_keys import RECORD_SECONDS, record_key
+from app.core.worker_redis import records_client
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -29,13 +28,6 @@ class Start(NamedTuple):
     number: int
     """1 unless a worker was lost, or its acknowledgement, since the task was queued or last tried again."""
     cancelled: bool
-
-
-@cache
-def records_client() -> Redis:
-    """For workers, blocking: the database that holds the records."""
-    url = get_celery_settings().records_url
-    return Redis.from_url(url, decode_responses=True, socket_timeout=2, socket_connect_timeout=2)
 
 
 @cache

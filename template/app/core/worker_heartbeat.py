@@ -3,18 +3,17 @@
 import time
 from typing import Any
 
-from celery import current_app
 from celery.signals import heartbeat_sent, worker_shutting_down
 from redis.exceptions import RedisError
 
-from app.core.result_backend import results_client
 from app.core.task_keys import WORKERS
+from app.core.worker_redis import results_client
 
 
 @heartbeat_sent.connect
 def _note_heartbeat(sender: Any, **_: object) -> None:
     try:
-        results_client(current_app).zadd(WORKERS, {sender.eventer.hostname: time.time()})
+        results_client().zadd(WORKERS, {sender.eventer.hostname: time.time()})
     except RedisError:  # Celery says so itself, and tries again in 2 seconds
         return
 
@@ -22,6 +21,6 @@ def _note_heartbeat(sender: Any, **_: object) -> None:
 @worker_shutting_down.connect
 def _note_end(sender: Any, **_: object) -> None:
     try:
-        results_client(current_app).zrem(WORKERS, sender)
+        results_client().zrem(WORKERS, sender)
     except RedisError:
         return

@@ -129,3 +129,21 @@ async def test_a_broker_that_is_away_is_unavailable(
     publish_with(refuse)
     with pytest.raises(UnavailableError):
         await queue.enqueue(add, {})
+
+
+async def test_a_connection_that_has_failed_is_closed(
+    queue: TaskQueue, add: Task[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A confirmation that comes too late would be taken for that of the next task."""
+    seen = []
+
+    def give_up(connection: Any, **_: Any) -> None:
+        connection.connect()
+        seen.append(connection)
+        raise OperationalError("no confirmation in time")
+
+    monkeypatch.setattr(add, "apply_async", give_up)
+    with pytest.raises(UnavailableError):
+        await queue.enqueue(add, {})
+    (connection,) = seen
+    assert not connection.connected

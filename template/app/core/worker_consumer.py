@@ -1,0 +1,22 @@
+"""The part of a worker that receives messages, which is soon back when its broker is."""
+
+from functools import partial
+from typing import Any
+
+from celery.worker import consumer
+
+CeleryConsumer: Any = consumer.Consumer  # its stubs lack most of it
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]
+    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]
+        # without those by which workers tell one another what they know, a second at each start and much talk: what all
+        # of them have to know is in the records of tasks
+        default_steps = [  # noqa: RUF012 (Celery's own way to declare it)
+            step for step in CeleryConsumer.Blueprint.default_steps if not step.endswith((":Mingle", ":Gossip"))
+        ]
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Try every second, where Celery makes its pauses longer and longer."""
+        conn.ensure_connection = partial(conn.ensure_connection, interval_start=1, interval_step=0, interval_max=1)
+        return super().ensure_connected(conn)

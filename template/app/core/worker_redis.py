@@ -1,0 +1,28 @@
+"""Redis as workers and beat look into it: blocking clients that try once, and give up soon.
+
+Whoever uses one goes on without an answer. What has to be written down waits for Redis instead: see result_backend.py.
+"""
+
+from functools import cache
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.core.config.celery import get_celery_settings
+
+
+@cache
+def records_client() -> Redis:
+    """Of the database that holds the records of tasks, and their messages where the broker is Redis."""
+    return _open(get_celery_settings().records_url)
+
+
+@cache
+def results_client() -> Redis:
+    return _open(get_celery_settings().result_backend)
+
+
+def _open(url: str) -> Redis:
+    retry = Retry(NoBackoff(), 0)
+    return Redis.from_url(url, decode_responses=True, socket_timeout=2, socket_connect_timeout=2, retry=retry)
