@@ -202,10 +202,11 @@ class Delivery(RuleBasedStateMachine):
         try:
             patience = self.now + 4 * LEASE_SECONDS
             while self.now < patience and self.redis.exists(UNACKED, OPEN, *LISTS):
-                for worker in self.held:
-                    self.receive(worker, LISTS[0])
-                    for held in list(self.held[worker]):
-                        self._settle(worker, *held)
+                while received := self.deliveries.receive(LISTS):
+                    self._take("A", received[1])
+                for worker, held in self.held.items():
+                    for task_id, tag in list(held):
+                        self._settle(worker, task_id, tag)
                 self.now += RECOVER_SECONDS
                 self.find_what_is_missing()
             unfinished = [task_id for task_id, task in self.tasks.items() if not task.ended]
