@@ -1,0 +1,245 @@
+"""RabbitMQ in place of Redis as the broker: by its address alone, with the same promises."""
+
+import asyncio
+import itertools
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from celery import Celery
+from kombu import Exchange, Queue
+from servers import Proxy, RabbitServer, end, wait_until
+from workers.processes import Api, Service, Worker, outcome
+
+DEADLINE = 1.5
+THREADS = 8
+"""That the API sends from."""
+
+
+@pytest.fixture(scope="session")
+def new_rabbit_service(new_service: Callable[[], Service], rabbit_server: RabbitServer) -> Callable[[], Service]:
+    """Each has a virtual host of its own."""
+    numbers = itertools.count()
+    return lambda: new_service().set(CELERY_BROKER_URL=rabbit_server.add_virtual_host(f"service{next(numbers)}"))
+
+
+@pytest.fixture(scope="module")
+def service(new_rabbit_service: Callable[[], Service]) -> Service:
+    return new_rabbit_service()
+
+
+@pytest.fixture(scope="module")
+def queue(service: Service) -> Iterator[Celery[Any]]:
+    """What another service must know: where the messages go."""
+    with service.queue() as queue:
+        arguments = {"x-queue-type": "quorum"}
+        tasks = Exchange("tasks", type="topic")
+        queue.conf.task_queues = [Queue("default", tasks, routing_key="default", queue_arguments=arguments)]
+        yield queue
+
+
+def queue_task(api: Api, name: str, **arguments: Any) -> str:
+    """Its id."""
+    answer = httpx2.post(f"{api.url}/api/v1/tasks/{name}", json=arguments)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["task_id"])
+
+
+def waiting_in(api: Api) -> dict[str, int]:
+    """The messages by queue."""
+    waiting: dict[str, int] = httpx2.get(f"{api.url}/health/celery").json()["waiting"]
+    return waiting
+
+
+def starts(service: Service) -> Counter[str]:
+    """By key, how many times it was started."""
+    return Counter(written.partition(", start ")[0] for written in service.written())
+
+
+def kill(worker: Worker) -> None:
+    """The whole of it, as a machine that loses power."""
+    for process in worker.children():
+        os.kill(process, signal.SIGKILL)
+    end(worker.process, signal.SIGKILL)
+
+
+def test_a_task_is_queued_followed_and_cancelled(service: Service, api: Api) -> None:
+    cancelled = queue_task(api, "proof.use_session", key="cancelled")
+    assert httpx2.delete(f"{api.url}/api/v1/tasks/{cancelled}").status_code == 202
+    waiting = queue_task(api, "proof.use_session", key="waiting")
+    assert waiting_in(api) == {"high_priority": 0, "default": 2, "low_priority": 0}
+
+    with service.worker("-c", "1") as worker:
+        wait_until(lambda: api.status(waiting) == "SUCCESS", what=worker.log)
+        running = queue_task(api, "proof.hold", key="running", seconds=30)
+        wait_until(service.transactions)
+        assert httpx2.delete(f"{api.url}/api/v1/tasks/{running}").status_code == 202
+        wait_until(lambda: not service.transactions(), what=worker.log)
+        following = queue_task(api, "proof.use_session", key="following")
+        wait_until(lambda: api.status(following) == "SUCCESS", what=worker.log)
+        assert worker.stop() == 0
+
+    assert [api.status(task) for task in (cancelled, running)] == ["REVOKED", "REVOKED"]
+    assert service.written() == ["waiting", "following"]
+
+
+def test_what_a_killed_worker_held_runs_elsewhere(service: Service, queue: Celery[Any]) -> None:
+    keys = [f"killed {number}" for number in range(6)]
+    with service.worker("-c", "2") as killed:
+        results = [queue.send_task("proof.start_and_wait", kwargs={"key": key, "seconds": 2}) for key in keys]
+        wait_until(lambda: starts(service)[keys[0]] and starts(service)[keys[1]])
+        kill(killed)
+        with service.worker("-c", "2") as worker:
+            assert {outcome(result) for result in results} == {"SUCCESS"}, worker.log()
+
+    assert [starts(service)[key] for key in keys] == [2, 2, 1, 1, 1, 1]
+
+
+def test_a_task_that_ended_without_acknowledgement_is_not_run_again(
+    service: Service, queue: Celery[Any], rabbit_server: RabbitServer
+) -> None:
+    with Proxy(rabbit_server.port) as proxy:
+        address = service.settings["CELERY_BROKER_URL"].replace(f":{rabbit_server.port}/", f":{proxy.port}/")
+        with service.set(CELERY_BROKER_URL=address).worker("-c", "1") as worker:
+            result = queue.send_task("proof.start_and_wait", kwargs={"key": "ended", "seconds": 1})
+            wait_until(lambda: starts(service)["ended"], what=worker.log)
+            proxy.refuse()
+            assert outcome(result) == "SUCCESS"
+            proxy.forward()
+            wait_until(lambda: worker.events("task had ended already"), what=worker.log)
+            assert worker.stop() == 0
+
+    assert starts(service)["ended"] == 1
+
+
+@pytest.mark.slow
+def test_a_task_that_kills_its_workers_is_given_up(service: Service, queue: Celery[Any]) -> None:
+    with service.worker("-c", "1") as worker:
+        killer = queue.send_task("proof.kill_process")
+        following = queue.send_task("proof.start_and_wait", kwargs={"key": "after the killer"})
+
+        assert outcome(killer, 60) == "FAILURE", worker.log()
+        assert type(killer.result).__name__ == "WorkerKillerError"
+        assert outcome(following) == "SUCCESS"
+        assert worker.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_countdown_is_kept_by_the_broker_and_runs_once(service: Service, queue: Celery[Any]) -> None:
+    with service.worker("-c", "1") as killed:
+        due = time.monotonic() + 8
+        result = queue.send_task("proof.start_and_wait", kwargs={"key": "later"}, countdown=8)
+        kill(killed)
+    with service.worker("-c", "1") as worker:
+        assert outcome(result) == "SUCCESS", worker.log()
+        assert time.monotonic() > due - 1  # RabbitMQ counts in whole seconds
+        assert worker.stop() == 0
+
+    assert starts(service)["later"] == 1
+
+
+@pytest.fixture(params=["hangs", "is stopped", "is killed"])
+def outage(
+    request: pytest.FixtureRequest, rabbit_server: RabbitServer
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """What begins it, and what ends it."""
+    begin = {"hangs": rabbit_server.freeze, "is stopped": rabbit_server.stop, "is killed": rabbit_server.kill}
+    end = rabbit_server.thaw if request.param == "hangs" else rabbit_server.start
+    return begin[request.param], end
+
+
+@pytest.mark.slow
+def test_the_api_answers_in_time_during_an_outage_and_is_back_after_it(
+    service: Service, outage: tuple[Callable[[], None], Callable[[], None]]
+) -> None:
+    """Its own API: whose connections are open when it begins."""
+    begin, end = outage
+    with service.api() as api, service.worker("-c", "1") as worker:
+        before = [queue_task(api, "proof.start_and_wait", key="before") for _ in range(2 * THREADS)]
+        begin()
+        try:
+            answers = asyncio.run(post_at_once(api, "during", 5 * THREADS)) + asyncio.run(
+                post_at_once(api, "during", 3)
+            )
+        finally:
+            end()
+
+        assert {status for status, _ in answers} == {503}
+        assert max(seconds for _, seconds in answers) < DEADLINE
+
+        wait_until(lambda: asyncio.run(post_at_once(api, "after", 1))[0][0] == 202, 10, api.log)
+        assert {status for status, _ in asyncio.run(post_at_once(api, "after", 5 * THREADS))} == {202}
+        after = queue_task(api, "proof.start_and_wait", key="last")
+        wait_until(lambda: {api.status(task) for task in [*before, after]} == {"SUCCESS"}, 60, worker.log)
+
+
+async def post_at_once(api: Api, key: str, requests: int) -> list[tuple[int, float]]:
+    """Status and seconds of each; meanwhile, the API answers others at once."""
+
+    async def timed(client: httpx2.AsyncClient, path: str, body: dict[str, Any] | None = None) -> tuple[int, float]:
+        start = time.monotonic()
+        answer = await client.request("POST" if body else "GET", f"{api.url}{path}", json=body)
+        return answer.status_code, time.monotonic() - start
+
+    async with httpx2.AsyncClient(timeout=10) as client, asyncio.TaskGroup() as group:
+        path, body = "/api/v1/tasks/proof.start_and_wait", {"key": key}
+        asking = [group.create_task(timed(client, path, body)) for _ in range(requests)]
+        while not all(task.done() for task in asking):
+            status, seconds = await timed(client, "/health/live")
+            assert status == 200
+            assert seconds < 0.5
+            await asyncio.sleep(0.02)
+    return [task.result() for task in asking]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [RabbitServer.stop, RabbitServer.kill])
+def test_a_restart_under_load_loses_nothing(
+    new_rabbit_service: Callable[[], Service], rabbit_server: RabbitServer, end: Callable[[RabbitServer], None]
+) -> None:
+    service = new_rabbit_service()
+    with service.api() as api, service.worker("-c", "2") as worker:
+        accepted: dict[str, str] = {}
+        keys = (f"load {number}" for number in itertools.count())
+
+        def queue_some(wanted: int) -> None:
+            while len(accepted) < wanted:
+                key = next(keys)
+                address = f"{api.url}/api/v1/tasks/proof.start_and_wait"
+                answer = httpx2.post(address, json={"key": key, "seconds": 0.01}, timeout=5)
+                assert answer.status_code in (202, 503)
+                if answer.status_code == 202:
+                    accepted[key] = answer.json()["task_id"]
+
+        queue_some(100)
+        end(rabbit_server)
+        rabbit_server.start()
+        queue_some(200)
+        wait_until(lambda: {api.status(task) for task in accepted.values()} == {"SUCCESS"}, 60, worker.log)
+        assert worker.stop() == 0
+
+    started = starts(service)
+    assert accepted.keys() <= started.keys()
+    assert sum(started[key] > 1 for key in accepted) <= 2  # those in mid-task
+
+
+@pytest.mark.slow
+def test_what_the_broker_does_not_confirm_is_not_accepted(
+    new_rabbit_service: Callable[[], Service], rabbit_server: RabbitServer
+) -> None:
+    """Refused by a queue that is full, RabbitMQ says so in a confirm alone."""
+    service = new_rabbit_service()
+    virtual_host = service.settings["CELERY_BROKER_URL"].rpartition("/")[2]
+    limit = '{"max-length": 3, "overflow": "reject-publish"}'
+    rabbit_server.control("set_policy", "--vhost", virtual_host, "--apply-to", "queues", "full", ".*", limit)
+    with service.api() as api:
+        answers = [status for _ in range(20) for status, _ in asyncio.run(post_at_once(api, "confirmed", 1))]
+        accepted = answers.count(202)
+
+        assert set(answers) == {202, 503}
+        assert waiting_in(api)["default"] == accepted
