@@ -103,6 +103,17 @@ def test_secrets_are_mounted_and_cannot_be_changed(running: Stack) -> None:
     assert {name: there for name, there in mounts.items() if there != expected} == {}
 
 
+def test_no_volume_is_anonymous(running: Stack) -> None:
+    """`down --volumes` forgets those of containers that were made anew."""
+    volumes = {
+        mount["Name"]
+        for container in running.containers()
+        for mount in container.attrs["Mounts"]
+        if mount["Type"] == "volume"
+    }
+    assert volumes == {f"{running.project}_{name}" for name in ("postgres", "postgres-socket", "redis", "flower")}
+
+
 def test_no_secret_shows_in_what_docker_tells_of_containers_and_processes(running: Stack) -> None:
     values = secrets(running.folder).values()
     for name, container in running.by_service().items():
