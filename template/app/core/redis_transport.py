@@ -12,15 +12,14 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from celery.worker.state import active_requests
+from celery.worker import state
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from kombu.utils.json import dumps, loads
 from redis.exceptions import ResponseError
 
-from app.core.task_delivery import BELL, LEASE_SECONDS, RECEIVE, Deliveries, queue_lists
-from app.core.task_keys import RECORD_SECONDS
+from app.core.task_delivery import BELL, Deliveries, Received, queue_lists, read_received, receive_command
 from app.core.task_leases import leases
-from app.core.task_record import forget_start
+from app.core.task_record import starts_field
 
 logger = structlog.stdlib.get_logger(__name__)
 KombuQoS: Any = redis.QoS  # their stubs lack most of them
@@ -45,23 +44,20 @@ class QoS(KombuQoS):  # type: ignore[misc]
         virtual.QoS.ack(self, delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:  # noqa: ARG002 (kombu's signature)
-        """The channel is closed: give back what no task of this worker works on.
+        """The channel is closed: hand back what waits here, and at a cold shutdown also what was broken off.
 
         After a lost connection tasks run on, and are acknowledged when they have ended.
         """
-        running = {request.id for request in active_requests}
-        for tag, message in self._delivered.items():
-            task_id = message.headers.get("id")
-            if task_id and task_id not in running:
-                self.channel.deliveries.give_back(tag)
-                forget_start(task_id, message.headers.get("retries") or 0)
+        for delivery, message in self._delivered.items():
+            field = starts_field(message.headers.get("retries") or 0)
+            self.channel.deliveries.hand_back(delivery, field, also_started=bool(state.should_terminate))
         self._delivered.clear()
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """See task_leases.py."""
 
     def held(self) -> list[str]:
-        return [tag for tag in list(self._delivered) if tag not in self._dirty]
+        return [delivery for delivery in list(self._delivered) if delivery not in self._dirty]
 
     def seconds_idle(self) -> float:
         if not self.can_consume():
@@ -95,9 +91,10 @@ class Channel(KombuChannel):  # type: ignore[misc]
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002 (kombu's signature)
         received = self.deliveries.receive(queue_lists([queue]))
-        if received is None:
+        message = received and self._read(received)
+        if not message:
             raise Empty
-        return loads(received[1])
+        return message
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for a message, or, where there was none a moment ago, for the bell; the answer wakes the event loop."""
@@ -109,51 +106,52 @@ class Channel(KombuChannel):  # type: ignore[misc]
         if self._found_nothing:
             connection.send_command("BRPOP", BELL, timeout or self.brpop_timeout)
         else:
-            lists = queue_lists(queues)
-            connection.send_command("EVAL", RECEIVE, len(lists), *lists, LEASE_SECONDS, RECORD_SECONDS)
+            connection.send_command("EVAL", *receive_command(queue_lists(queues)))
 
     def _brpop_read(self, **options: Any) -> bool:
         waited, self._found_nothing = self._found_nothing, False
         self.looked_at = monotonic()
         try:
-            received = self.client.parse_response(self.client.connection, "EVAL", **options)
+            answer = self.client.parse_response(self.client.connection, "EVAL", **options)
         except self.connection_errors:
             self.client.connection.disconnect()
             raise
         except ResponseError as error:  # Redis is full, or loads its data: it stays as it is, and so do the queues
             logger.error("Redis hands out no message", error=str(error))
-            received = None
+            answer = None
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
         if waited:
             raise Empty
+        received = read_received(answer)
         if not received:
             self._found_nothing = True
             raise Empty
-        key, payload = received
-        queue = key.decode().rsplit(self.sep, 1)[0]
+        queue = received.queue.rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
-        try:
-            message = loads(payload.decode())
-        except ValueError as error:  # no JSON, or no text at all
-            logger.error("dropped what is no JSON from a queue", error=repr(error))
-            return True
-        self.connection._deliver(message, queue)  # noqa: SLF001 (as kombu does)
+        if message := self._read(received):
+            self.connection._deliver(message, queue)  # noqa: SLF001 (as kombu does)
         return True
+
+    def _read(self, received: Received) -> Any:
+        """The message, which goes by the name of its delivery from now on; None where it is none."""
+        try:
+            message = loads(received.payload.decode())
+            _check_envelope(message)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            logger.error("dropped what is no message from a queue", queue=received.queue, error=repr(error))
+            if received.delivery:
+                self.deliveries.settle(received.delivery)
+            return None
+        if received.delivery:
+            message["properties"]["delivery_tag"] = received.delivery
+        return message
 
 
 class Transport(redis.Transport):
     Channel = Channel
     supports_batch_publish = False
-
-    def _deliver(self, message: Any, queue: Any) -> None:
-        try:
-            _check_envelope(message)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            logger.error("dropped what is no message from a queue", queue=queue, error=repr(error))
-            return
-        super()._deliver(message, queue)
 
 
 def _check_envelope(message: Any) -> None:

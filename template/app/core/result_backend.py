@@ -47,8 +47,7 @@ class ResultBackend(RedisBackend):
         """In one step, where Celery reads first and then writes: a late worker's word must not replace the last one."""
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta |= {"task_id": task_id}
-        arguments = [self.encode(meta), self.app.conf.result_expires]
-        self.client.register_script(STORE)(keys=[self.get_key_for_task(task_id)], args=arguments)
+        self.client.eval(STORE, 1, self.get_key_for_task(task_id), self.encode(meta), self.app.conf.result_expires)
         return result
 
     def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:

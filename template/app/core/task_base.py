@@ -15,6 +15,7 @@ from celery.exceptions import Ignore
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 from celery.utils.time import get_exponential_backoff_interval
 
+from app.core.config.celery import get_celery_settings
 from app.core.logging import configure_logging
 from app.core.task_arguments import TaskArguments
 from app.core.task_record import note_start
@@ -73,6 +74,12 @@ class BaseTask(Task[P, R]):
             return carried[1]
         return self._get_request()  # type: ignore[attr-defined]  # not in celery-types
 
+    @property
+    def delivery(self) -> str | None:
+        """By which its message is held, see task_delivery.py; None where the broker is not Redis."""
+        properties = self.request.properties if get_celery_settings().broker_is_redis else None
+        return properties and properties.get("delivery_tag")
+
     @cached_property
     def arguments(self) -> TaskArguments:
         # `autoretry_for` hides the body behind a wrapper that seems to take `self`
@@ -96,7 +103,10 @@ class BaseTask(Task[P, R]):
     def before_start(self, task_id: str, *_: Any) -> None:
         if self.request.is_eager:
             return
-        start = note_start(task_id, self.request.retries)
+        start = note_start(task_id, self.request.retries, self.delivery)
+        if start is None:
+            logger.warning("another worker has the task by now")
+            raise Ignore
         if start.number > 1:
             self._check_redelivery(task_id, start.number)
         if start.cancelled:

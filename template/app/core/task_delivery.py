@@ -1,8 +1,11 @@
 """A task's message on its way through Redis: each step is one script, so no crash finds a message between two places.
 
 A message is in a queue (a list), or held by a worker under a lease, or done with. kombu takes two commands to move it
-from the one to the other, and loses what a killed worker had just popped. The record of a task names the one message
-that counts for it (its `tag`); a second copy, or one that a retry has replaced, is dropped when it is received.
+from the one to the other, and loses what a killed worker had just popped.
+
+The record of a task names the one message that counts for it (its `tag`): a copy, or one that a retry has replaced, is
+dropped when it is received. Each time that a message is handed out has a name of its own, a delivery; who still goes by
+an earlier one can do nothing to the message any more.
 
 The clock is the server's. What takes memory comes before what frees it in each script: where Redis is full, a script
 stops at its first command, with nothing moved. Scripts reach keys that they do not declare, so no Redis Cluster.
@@ -40,27 +43,49 @@ local function ring()
   redis.call('LTRIM', BELL, 0, 99)
 end
 
-local function give_back(tag)
-  local held = redis.call('HGET', HELD, tag)
-  if not held then return 0 end
-  local queue, payload = string.match(held, '^([^\\n]*)\\n[^\\n]*\\n(.*)$')
+-- tag and id of a task's message; nothing for an answer to `celery inspect`, and for junk
+local function read(payload)
+  local ok, message = pcall(cjson.decode, payload)
+  if not ok or type(message) ~= 'table' then return end
+  if type(message.headers) ~= 'table' or type(message.properties) ~= 'table' then return end
+  local tag, id = message.properties.delivery_tag, message.headers.id
+  if type(tag) == 'string' and type(id) == 'string' and not string.find(id, '%c') then return tag, id end
+end
+
+-- the queue of a held message, the id of its task, and the message; nothing unless this delivery still holds it
+local function held_by(delivery)
+  local held = redis.call('HGET', HELD, delivery)
+  if held then return string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$') end
+end
+
+local function let_go(delivery, id)
+  redis.call('HDEL', HELD, delivery)
+  redis.call('ZREM', LEASES, delivery)
+  if redis.call('HGET', 'task:' .. id, 'delivery') == delivery then redis.call('HDEL', 'task:' .. id, 'delivery') end
+end
+
+local function give_back(delivery)
+  local queue, id, payload = held_by(delivery)
+  if not queue then return 0 end
   redis.call('RPUSH', queue, payload)
   ring()
-  redis.call('HDEL', HELD, tag)
-  redis.call('ZREM', LEASES, tag)
+  let_go(delivery, id)
   return 1
 end
 """
 
 PUSH = f"""{_COMMON}
--- KEYS: queue; ARGV: id, tag, payload, seconds, whether the id may be pushed once only, fields of the record
-local record = 'task:' .. ARGV[1]
-if ARGV[5] == '1' and redis.call('EXISTS', record) == 1 then return 0 end
-for i = 6, #ARGV, 2 do redis.call('HSETNX', record, ARGV[i], ARGV[i + 1]) end
-redis.call('HSET', record, 'tag', ARGV[2], 'queue', KEYS[1], 'message', ARGV[3])
-redis.call('EXPIRE', record, ARGV[4])
-redis.call('ZADD', OPEN, now(), ARGV[1])
-redis.call('LPUSH', KEYS[1], ARGV[3])
+-- KEYS: queue; ARGV: payload, seconds, whether the id may be pushed once only, fields of the record
+local tag, id = read(ARGV[1])
+if not tag then return redis.error_reply('ERR no message of a task that Redis can read: its id, or what is in it') end
+local record = 'task:' .. id
+if ARGV[3] == '1' and redis.call('EXISTS', record) == 1 then return 0 end
+for i = 4, #ARGV, 2 do redis.call('HSETNX', record, ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', record, 'tag', tag, 'queue', KEYS[1], 'message', ARGV[1])
+redis.call('HDEL', record, 'delivery')
+redis.call('EXPIRE', record, ARGV[2])
+redis.call('ZADD', OPEN, now(), id)
+redis.call('LPUSH', KEYS[1], ARGV[1])
 ring()
 return 1
 """
@@ -71,67 +96,81 @@ for _, queue in ipairs(KEYS) do
   while true do
     local payload = redis.call('LINDEX', queue, -1)
     if not payload then break end
-    local read, message = pcall(cjson.decode, payload)
-    local tag, id
-    if read and type(message) == 'table' and type(message.headers) == 'table'
-        and type(message.properties) == 'table' then
-      tag, id = message.properties.delivery_tag, message.headers.id
-    end
-    if type(tag) ~= 'string' or type(id) ~= 'string' then -- no task: an answer to `celery inspect`, or junk
+    local tag, id = read(payload)
+    if not tag then
       redis.call('RPOP', queue)
       return {{queue, payload}}
     end
     local record = 'task:' .. id
-    local counts = redis.call('HGET', record, 'tag')
+    local counts, delivery = unpack(redis.call('HMGET', record, 'tag', 'delivery'))
     if not counts and redis.call('EXISTS', record) == 0 then -- sent by a program that keeps no records
       redis.call('HSET', record, 'tag', tag)
       redis.call('EXPIRE', record, ARGV[2])
       counts = tag
     end
-    local new = counts == tag and redis.call('HSETNX', HELD, tag, queue .. '\\n' .. id .. '\\n' .. payload) == 1
-    if new then redis.call('ZADD', LEASES, now() + ARGV[1], tag) end
-    redis.call('RPOP', queue)
-    if new then return {{queue, payload}} end
+    if counts == tag and not (delivery and redis.call('HEXISTS', HELD, delivery) == 1) then
+      delivery = tag .. '/' .. redis.call('HINCRBY', record, 'deliveries', 1)
+      redis.call('HSET', HELD, delivery, queue .. '\\n' .. id .. '\\n' .. payload)
+      redis.call('ZADD', LEASES, now() + ARGV[1], delivery)
+      redis.call('HSET', record, 'delivery', delivery)
+      redis.call('RPOP', queue)
+      return {{queue, payload, delivery}}
+    end
+    redis.call('RPOP', queue) -- a copy of one that is held, has ended, or was sent anew
   end
 end
 return false
 """
 
 SETTLE = f"""{_COMMON}
--- ARGV: tag
-local held = redis.call('HGET', HELD, ARGV[1])
-if not held then return 0 end
-local id = string.match(held, '^[^\\n]*\\n([^\\n]*)\\n')
-if redis.call('HGET', 'task:' .. id, 'tag') == ARGV[1] then
+-- ARGV: delivery
+local _, id = held_by(ARGV[1])
+if not id then return 0 end
+if redis.call('HGET', 'task:' .. id, 'tag') == string.match(ARGV[1], '^(.*)/%d+$') then
   redis.call('HDEL', 'task:' .. id, 'tag', 'queue', 'message')
   redis.call('ZREM', OPEN, id)
 end
-redis.call('HDEL', HELD, ARGV[1])
-redis.call('ZREM', LEASES, ARGV[1])
+let_go(ARGV[1], id)
 return 1
 """
 
 GIVE_BACK = f"""{_COMMON}
--- ARGV: tag
+-- ARGV: delivery
+return give_back(ARGV[1])
+"""
+
+HAND_BACK = f"""{_COMMON}
+-- ARGV: delivery, field that counts the starts, whether also what was started
+local _, id = held_by(ARGV[1])
+if not id then return 0 end
+if redis.call('HGET', 'task:' .. id, 'started') == ARGV[1] then
+  if ARGV[3] == '0' then return 0 end
+  redis.call('HINCRBY', 'task:' .. id, ARGV[2], -1)
+end
 return give_back(ARGV[1])
 """
 
 RENEW = f"""{_COMMON}
--- ARGV: seconds, tags
+-- ARGV: seconds, deliveries
 for i = 2, #ARGV do redis.call('ZADD', LEASES, 'XX', now() + ARGV[1], ARGV[i]) end
 """
 
 RECOVER = f"""{_COMMON}
--- KEYS: all queues; ARGV: seconds between two looks, seconds for holders to come back, most messages
+-- KEYS: all queues; ARGV: seconds between two looks, seconds without one that mean an outage,
+-- seconds in which holders come back from it, seconds of a lease, most messages
 local time, last = now(), tonumber(redis.call('GET', 'leases:checked'))
-if last and time - last < tonumber(ARGV[1]) then return false end -- another worker has just looked
+local since = last and time - last
+if since and since >= 0 and since < tonumber(ARGV[1]) then return false end -- another worker has just looked
 redis.call('SET', 'leases:checked', time)
 -- where nobody could look (Redis was away, or every worker), nobody may have been able to renew
-if last and time - last > tonumber(ARGV[2]) then redis.call('SET', 'leases:trusted', time + ARGV[2]) end
-local back = 0
+if since and since > tonumber(ARGV[2]) then redis.call('SET', 'leases:trusted', time + ARGV[3]) end
+local back, held = 0, redis.call('HLEN', HELD)
+if held > redis.call('ZCARD', LEASES) then -- somebody has deleted leases
+  for _, delivery in ipairs(redis.call('HKEYS', HELD)) do redis.call('ZADD', LEASES, 'NX', time + ARGV[4], delivery) end
+end
 if time >= tonumber(redis.call('GET', 'leases:trusted') or 0) then
-  for _, tag in ipairs(redis.call('ZRANGE', LEASES, '-inf', time, 'BYSCORE', 'LIMIT', 0, ARGV[3])) do
-    if give_back(tag) == 0 then redis.call('ZREM', LEASES, tag) end
+  for _, delivery in ipairs(redis.call('ZRANGE', LEASES, '-inf', time, 'BYSCORE', 'LIMIT', 0, ARGV[5])) do
+    if give_back(delivery) == 0 then redis.call('ZREM', LEASES, delivery) end
     back = back + 1
   end
 end
@@ -142,21 +181,32 @@ return {{back, redis.call('ZCARD', OPEN) - there}}
 
 PUSH_AGAIN = f"""{_COMMON}
 -- ARGV: id, tag
-local record = redis.call('HMGET', 'task:' .. ARGV[1], 'tag', 'queue', 'message')
-if record[1] ~= ARGV[2] or redis.call('HEXISTS', HELD, ARGV[2]) == 1 then return 0 end
-redis.call('LPUSH', record[2], record[3])
+local record = 'task:' .. ARGV[1]
+local tag, queue, payload, delivery = unpack(redis.call('HMGET', record, 'tag', 'queue', 'message', 'delivery'))
+if tag ~= ARGV[2] or not payload then return 0 end
+if delivery and redis.call('HEXISTS', HELD, delivery) == 1 then return 0 end
+redis.call('LPUSH', queue, payload)
+redis.call('HDEL', record, 'delivery')
 ring()
 return 1
 """
 
-_TAG = re.compile(r'"delivery_tag": ?"([^"]+)"')
+_TAG = re.compile(rb'"delivery_tag": ?"([^"]+)"')
+
+
+class Received(NamedTuple):
+    queue: str
+    """The list that it was in."""
+    payload: bytes
+    delivery: str | None
+    """By which it is held from now on; None for what is no task's message, and is held by nobody."""
 
 
 class Recovered(NamedTuple):
     given_back: int
     """Messages whose lease had lapsed."""
     missing: int
-    """Messages that ought to be in a queue or held, and are not; below 0 where others send without records."""
+    """Messages that ought to be in a queue or held, and are not; fewer where others wait that have no record."""
 
 
 def queue_lists(queues: Sequence[str]) -> list[str]:
@@ -168,57 +218,60 @@ def queue_lists(queues: Sequence[str]) -> list[str]:
     ]
 
 
-def push_arguments(queue: str, message: Mapping[str, Any], record: Mapping[str, str]) -> dict[str, Any]:
-    """Keys and arguments of PUSH for a task's message, as kombu would have written it to the list `queue`."""
-    task_id, properties = message["headers"]["id"], message["properties"]
-    once = "1" if properties.get("once") else "0"
+def push_command(queue: str, message: Mapping[str, Any], record: Mapping[str, str]) -> list[Any]:
+    """What EVAL has to be given to push a task's message, as kombu would have written it, to the list `queue`."""
+    once = "1" if message["properties"].get("once") else "0"
     fields = [text for field in record.items() for text in field]
-    return {
-        "keys": [queue],
-        "args": [task_id, properties["delivery_tag"], dumps(message), RECORD_SECONDS, once, *fields],
-    }
+    return [PUSH, 1, queue, dumps(message), RECORD_SECONDS, once, *fields]
+
+
+def receive_command(lists: Sequence[str]) -> list[Any]:
+    return [RECEIVE, len(lists), *lists, LEASE_SECONDS, RECORD_SECONDS]
+
+
+def read_received(answer: list[bytes] | None) -> Received | None:
+    if not answer:
+        return None
+    queue, payload, *delivery = answer
+    return Received(queue.decode(), payload, delivery[0].decode() if delivery else None)
 
 
 class Deliveries:
-    """The steps, for a blocking client of the broker's database."""
+    """The steps, for a blocking client of the broker's database that leaves bytes as they are."""
 
     def __init__(self, broker: Redis) -> None:
         self._broker: Any = broker  # its stubs allow for any kind of answer
-        self._push = broker.register_script(PUSH)
-        self._receive = broker.register_script(RECEIVE)
-        self._settle = broker.register_script(SETTLE)
-        self._give_back = broker.register_script(GIVE_BACK)
-        self._renew = broker.register_script(RENEW)
-        self._recover = broker.register_script(RECOVER)
-        self._push_again = broker.register_script(PUSH_AGAIN)
 
     def push(self, queue: str, message: Mapping[str, Any], record: Mapping[str, str]) -> None:
-        self._push(**push_arguments(queue, message, record))
+        self._broker.eval(*push_command(queue, message, record))
 
-    def receive(self, lists: Sequence[str]) -> tuple[bytes, bytes] | None:
-        """The list that it was in, and the message, held from now on; None where there is nothing."""
-        received: tuple[bytes, bytes] | None = self._receive(keys=lists, args=[LEASE_SECONDS, RECORD_SECONDS])
-        return received
+    def receive(self, lists: Sequence[str]) -> Received | None:
+        """The next message, held from now on; None where there is nothing."""
+        return read_received(self._broker.eval(*receive_command(lists)))
 
-    def settle(self, tag: str) -> None:
+    def settle(self, delivery: str) -> None:
         """The message is done with."""
-        self._settle(args=[tag])
+        self._broker.eval(SETTLE, 0, delivery)
 
-    def give_back(self, tag: str) -> None:
+    def give_back(self, delivery: str) -> None:
         """Put it where it is received next."""
-        self._give_back(args=[tag])
+        self._broker.eval(GIVE_BACK, 0, delivery)
 
-    def renew(self, tags: Sequence[str]) -> None:
-        if tags:
-            self._renew(args=[LEASE_SECONDS, *tags])
+    def hand_back(self, delivery: str, starts_field: str, *, also_started: bool) -> None:
+        """Give it back in good order: where its task was started, that does not count."""
+        self._broker.eval(HAND_BACK, 0, delivery, starts_field, "1" if also_started else "0")
 
-    def recover(self, lists: Sequence[str], every: float, patience: float) -> Recovered | None:
+    def renew(self, deliveries: Sequence[str]) -> None:
+        if deliveries:
+            self._broker.eval(RENEW, 0, LEASE_SECONDS, *deliveries)
+
+    def recover(self, lists: Sequence[str], every: float, outage: float, patience: float) -> Recovered | None:
         """Give back what nobody holds any more; None when that was done less than `every` seconds ago.
 
-        When it was not done for longer than `patience` seconds, holders get as long to renew their leases first.
+        Not done for longer than `outage` seconds, it lets holders renew their leases for `patience` seconds first.
         The cost grows with the lists and with what is given back, not with what waits.
         """
-        found = self._recover(keys=lists, args=[every, patience, PAGE])
+        found = self._broker.eval(RECOVER, len(lists), *lists, every, outage, patience, LEASE_SECONDS, PAGE)
         return Recovered(*found) if found else None
 
     def push_missing(self, lists: Sequence[str]) -> Iterator[int]:
@@ -226,26 +279,23 @@ class Deliveries:
 
         Looks at every message that waits. What moves meanwhile may be pushed a second time: the copy is dropped.
         """
-        waiting: set[str] = set()
+        began, _ = self._broker.time()
+        waiting: set[bytes] = set()
         for queue in lists:
             for start in range(0, self._broker.llen(queue), PAGE):
                 page = self._broker.lrange(queue, start, start + PAGE - 1)
-                waiting.update(found[1] for text in page if (found := _TAG.search(_text(text))))
+                waiting.update(found[1] for payload in page if (found := _TAG.search(payload)))
                 yield 0
-        ids = [_text(task_id) for task_id in self._broker.zrange(OPEN, 0, -1)]
+        ids = self._broker.zrangebyscore(OPEN, "-inf", began)
         for start in range(0, len(ids), PAGE):
             page = ids[start : start + PAGE]
             pipeline = self._broker.pipeline(transaction=False)
             for task_id in page:
-                pipeline.hget(record_key(task_id), "tag")
+                pipeline.hget(record_key(task_id.decode()), "tag")
             pushed = 0
             for task_id, tag in zip(page, pipeline.execute(), strict=True):
                 if tag is None:  # its record has expired
                     self._broker.zrem(OPEN, task_id)
-                elif _text(tag) not in waiting:
-                    pushed += self._push_again(args=[task_id, tag])
+                elif tag not in waiting:
+                    pushed += self._broker.eval(PUSH_AGAIN, 0, task_id, tag)
             yield pushed
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

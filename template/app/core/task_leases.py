@@ -11,21 +11,23 @@ from functools import cache
 from typing import Any, Protocol
 
 import structlog
-from celery import Celery, Task
+from celery import Celery
 from celery.signals import task_postrun, task_prerun, worker_ready
 from redis.exceptions import RedisError
 
 from app.core.config.celery import get_celery_settings
-from app.core.task_delivery import LEASE_SECONDS, Deliveries, queue_lists
-from app.core.worker_redis import records_client
+from app.core.task_delivery import Deliveries, queue_lists
+from app.core.worker_redis import messages_client
 
 logger = structlog.stdlib.get_logger(__name__)
 
-RENEW_SECONDS = LEASE_SECONDS / 4
+RENEW_SECONDS = 2.0
 RECOVER_SECONDS = 2.0
 """Between two looks for lapsed leases; all workers together look that often."""
-RETURN_SECONDS = LEASE_SECONDS / 2
-"""What holders have to renew their leases when Redis was away."""
+OUTAGE_SECONDS = 4.0
+"""Where nobody looked for so long, Redis was away. A lease is longer than this and two renewals together ..."""
+RETURN_SECONDS = 6.0
+"""... and its holders have this long, three renewals, to come back."""
 
 
 STUCK_SECONDS = 15.0
@@ -34,7 +36,7 @@ STUCK_SECONDS = 15.0
 
 class Holder(Protocol):
     def held(self) -> list[str]:
-        """The tags of the messages that are not acknowledged."""
+        """The deliveries that are not acknowledged."""
         ...
 
     def seconds_idle(self) -> float:
@@ -59,15 +61,15 @@ class Leases:
         """Renew what it holds, in place of what an earlier one did: a connection that was lost holds nothing."""
         self._holder = holder
 
-    def enter(self, tag: str) -> None:
+    def enter(self, delivery: str) -> None:
         """A task of this process runs. Its lease is renewed on a thread, for the task may keep this one busy."""
-        self._running.add(tag)
+        self._running.add(delivery)
         if self._thread is None:
             self._thread = threading.Thread(target=self._renew_running, name="leases", daemon=True)
             self._thread.start()
 
-    def leave(self, tag: str) -> None:
-        self._running.discard(tag)
+    def leave(self, delivery: str) -> None:
+        self._running.discard(delivery)
 
     def _renew_running(self) -> None:
         pause = threading.Event()
@@ -83,9 +85,9 @@ class Leases:
             logger.error("the worker is connected, but does not look into its queues: it connects anew")
             raise ConnectionError("nothing was heard of the queues")
 
-    def _renew(self, tags: list[str]) -> None:
+    def _renew(self, held: list[str]) -> None:
         try:
-            deliveries().renew(tags)
+            deliveries().renew(held)
         except RedisError as error:
             logger.warning("leases could not be renewed", error=repr(error))
 
@@ -95,7 +97,7 @@ class Leases:
         try:
             if self._missing:
                 self._push_missing(self._missing)
-            recovered = deliveries().recover(lists, RECOVER_SECONDS * 0.9, RETURN_SECONDS)
+            recovered = deliveries().recover(lists, RECOVER_SECONDS * 0.9, OUTAGE_SECONDS, RETURN_SECONDS)
         except RedisError as error:
             logger.warning("no look for messages that were left behind", error=repr(error))
             return
@@ -119,7 +121,7 @@ leases = Leases()
 
 @cache
 def deliveries() -> Deliveries:
-    return Deliveries(records_client())
+    return Deliveries(messages_client())
 
 
 @worker_ready.connect
@@ -130,17 +132,12 @@ def _look_after_leases(sender: Any, **_: object) -> None:
 
 
 @task_prerun.connect
-def _enter(task: Task[..., Any], **_: object) -> None:
-    if tag := _tag(task):
-        leases.enter(tag)
+def _enter(task: Any, **_: object) -> None:
+    if delivery := task.delivery:
+        leases.enter(delivery)
 
 
 @task_postrun.connect
-def _leave(task: Task[..., Any], **_: object) -> None:
-    if tag := _tag(task):
-        leases.leave(tag)
-
-
-def _tag(task: Task[..., Any]) -> str | None:
-    properties = task.request.properties if get_celery_settings().broker_is_redis else None
-    return properties and properties.get("delivery_tag")
+def _leave(task: Any, **_: object) -> None:
+    if delivery := task.delivery:
+        leases.leave(delivery)

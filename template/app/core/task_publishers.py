@@ -14,7 +14,7 @@ from kombu.transport.redis import Channel
 from kombu.utils.json import dumps
 from redis.asyncio import Redis
 
-from app.core.task_delivery import PUSH, push_arguments, queue_lists
+from app.core.task_delivery import push_command, queue_lists
 from app.core.task_keys import RECORD_SECONDS, record_key
 from app.core.task_message import MessageBuilder
 
@@ -52,11 +52,10 @@ class RedisPublisher:
         self._app = app
         self._messages = MessageBuilder(app)
         self._broker = broker
-        self._push = broker.register_script(PUSH)
 
     async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
         key, message = self._messages.task(task, kwargs)
-        await self._push(**push_arguments(key, message, record))
+        await self._broker.eval(*push_command(key, message, record))
         task_id: str = message["headers"]["id"]
         return task_id
 

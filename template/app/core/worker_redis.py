@@ -14,8 +14,13 @@ from app.core.config.celery import get_celery_settings
 
 @cache
 def records_client() -> Redis:
-    """Of the database that holds the records of tasks, and their messages where the broker is Redis."""
     return _open(get_celery_settings().records_url)
+
+
+@cache
+def messages_client() -> Redis:
+    """Of the broker, where that is Redis; it leaves bytes as they are, for queues may hold anything."""
+    return _open(get_celery_settings().records_url, decode_responses=False)
 
 
 @cache
@@ -23,6 +28,8 @@ def results_client() -> Redis:
     return _open(get_celery_settings().result_backend)
 
 
-def _open(url: str) -> Redis:
+def _open(url: str, *, decode_responses: bool = True) -> Redis:
     retry = Retry(NoBackoff(), 0)
-    return Redis.from_url(url, decode_responses=True, socket_timeout=2, socket_connect_timeout=2, retry=retry)
+    return Redis.from_url(
+        url, decode_responses=decode_responses, socket_timeout=1, socket_connect_timeout=1, retry=retry
+    )
