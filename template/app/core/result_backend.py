@@ -2,20 +2,16 @@
 
 from typing import Any
 
-from celery import Celery, states
+from celery import Celery
 from celery.backends.redis import RedisBackend
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-STORE = f"""
+STORE = """
 -- KEYS: the task's key; ARGV: its new state as JSON, seconds to keep it
 local stored = redis.call('GET', KEYS[1])
-if stored then
-  local status = cjson.decode(stored).status
-  for _, ended in ipairs({{{", ".join(repr(state) for state in sorted(states.READY_STATES))}}}) do
-    if status == ended then return 0 end
-  end
-end
+local status = stored and cjson.decode(stored).status
+if status == 'SUCCESS' or status == 'FAILURE' or status == 'REVOKED' then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 redis.call('PUBLISH', KEYS[1], ARGV[1])
 return 1

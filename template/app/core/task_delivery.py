@@ -74,7 +74,9 @@ local function give_back(delivery)
 end
 """
 
-PUSH = f"""{_COMMON}
+PUSH = (
+    _COMMON
+    + """
 -- KEYS: queue; ARGV: payload, seconds, whether the id may be pushed once only, fields of the record
 local tag, id = read(ARGV[1])
 if not tag then return redis.error_reply('ERR no message of a task that Redis can read: its id, or what is in it') end
@@ -89,8 +91,11 @@ redis.call('LPUSH', KEYS[1], ARGV[1])
 ring()
 return 1
 """
+)
 
-RECEIVE = f"""{_COMMON}
+RECEIVE = (
+    _COMMON
+    + """
 -- KEYS: queues, in the order in which to look; ARGV: seconds of the lease, seconds of a record
 for _, queue in ipairs(KEYS) do
   while true do
@@ -99,7 +104,7 @@ for _, queue in ipairs(KEYS) do
     local tag, id = read(payload)
     if not tag then
       redis.call('RPOP', queue)
-      return {{queue, payload}}
+      return {queue, payload}
     end
     local record = 'task:' .. id
     local counts, delivery = unpack(redis.call('HMGET', record, 'tag', 'delivery'))
@@ -114,15 +119,18 @@ for _, queue in ipairs(KEYS) do
       redis.call('ZADD', LEASES, now() + ARGV[1], delivery)
       redis.call('HSET', record, 'delivery', delivery)
       redis.call('RPOP', queue)
-      return {{queue, payload, delivery}}
+      return {queue, payload, delivery}
     end
     redis.call('RPOP', queue) -- a copy of one that is held, has ended, or was sent anew
   end
 end
 return false
 """
+)
 
-SETTLE = f"""{_COMMON}
+SETTLE = (
+    _COMMON
+    + """
 -- ARGV: delivery
 local _, id = held_by(ARGV[1])
 if not id then return 0 end
@@ -133,13 +141,19 @@ end
 let_go(ARGV[1], id)
 return 1
 """
+)
 
-GIVE_BACK = f"""{_COMMON}
+GIVE_BACK = (
+    _COMMON
+    + """
 -- ARGV: delivery
 return give_back(ARGV[1])
 """
+)
 
-HAND_BACK = f"""{_COMMON}
+HAND_BACK = (
+    _COMMON
+    + """
 -- ARGV: delivery, field that counts the starts, whether also what was started
 local _, id = held_by(ARGV[1])
 if not id then return 0 end
@@ -149,13 +163,19 @@ if redis.call('HGET', 'task:' .. id, 'started') == ARGV[1] then
 end
 return give_back(ARGV[1])
 """
+)
 
-RENEW = f"""{_COMMON}
+RENEW = (
+    _COMMON
+    + """
 -- ARGV: seconds, deliveries
 for i = 2, #ARGV do redis.call('ZADD', LEASES, 'XX', now() + ARGV[1], ARGV[i]) end
 """
+)
 
-RECOVER = f"""{_COMMON}
+RECOVER = (
+    _COMMON
+    + """
 -- KEYS: all queues; ARGV: seconds between two looks, seconds without one that mean an outage,
 -- seconds in which holders come back from it, seconds of a lease, most messages
 local time, last = now(), tonumber(redis.call('GET', 'leases:checked'))
@@ -176,10 +196,13 @@ if time >= tonumber(redis.call('GET', 'leases:trusted') or 0) then
 end
 local there = redis.call('HLEN', HELD)
 for _, queue in ipairs(KEYS) do there = there + redis.call('LLEN', queue) end
-return {{back, redis.call('ZCARD', OPEN) - there}}
+return {back, redis.call('ZCARD', OPEN) - there}
 """
+)
 
-PUSH_AGAIN = f"""{_COMMON}
+PUSH_AGAIN = (
+    _COMMON
+    + """
 -- ARGV: id, tag
 local record = 'task:' .. ARGV[1]
 local tag, queue, payload, delivery = unpack(redis.call('HMGET', record, 'tag', 'queue', 'message', 'delivery'))
@@ -190,6 +213,7 @@ redis.call('HDEL', record, 'delivery')
 ring()
 return 1
 """
+)
 
 _TAG = re.compile(rb'"delivery_tag": ?"([^"]+)"')
 
