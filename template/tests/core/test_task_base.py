@@ -8,6 +8,7 @@ from celery.exceptions import Ignore, Retry
 from redis import Redis
 
 from app.core import task_base
+from app.core.config.celery import get_celery_settings
 from app.core.task_arguments import ArgumentsError
 from app.core.task_base import MOST_STARTS, WorkerKillerError, retry_outage
 from app.core.task_keys import record_key
@@ -55,6 +56,31 @@ def test_a_task_called_as_a_function_writes_no_progress(written: list[dict[str, 
     system.heartbeat.report_progress(1, 1)
     system.heartbeat.pop_request()
     assert written == []
+
+
+@pytest.mark.parametrize("properties", [None, {}])
+def test_a_task_that_is_called_as_a_function_came_by_no_delivery(in_worker: None, properties: Any) -> None:
+    system.heartbeat.request.properties = properties
+    assert not system.heartbeat.delivery
+
+
+def test_with_another_broker_a_task_comes_by_no_delivery(in_worker: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.heartbeat.request.properties = {"delivery_tag": "1"}
+    assert system.heartbeat.delivery == "1"
+    settings = get_celery_settings().model_copy(update={"broker_url": "amqp://"})
+    monkeypatch.setattr(task_base, "get_celery_settings", lambda: settings)
+    assert system.heartbeat.delivery is None
+
+
+def test_a_task_that_another_worker_has_by_now_does_not_start(
+    in_worker: None, broker: Redis, log: Callable[[], list[dict[str, Any]]]
+) -> None:
+    system.heartbeat.request.properties = {"delivery_tag": "tag/1"}
+    broker.hset(record_key("0198c7a4"), "delivery", "tag/2")
+    with pytest.raises(Ignore):
+        system.heartbeat.before_start("0198c7a4")
+    assert [event["event"] for event in log()] == ["another worker has the task by now"]
+    assert system.heartbeat.backend.get_task_meta("0198c7a4")["status"] == "PENDING"
 
 
 def test_a_cancelled_task_does_not_start(in_worker: None, broker: Redis) -> None:
