@@ -16,6 +16,8 @@ sys.path.append(str(ROOT / "template"))
 from app.core.task_delivery import Deliveries
 
 QUEUE = "default"
+HELD = "held/1"
+"""The delivery that is held, and whose task was started."""
 DATABASE = 999
 """No service of the other tests has it."""
 Full = Callable[[], AbstractContextManager[None]]
@@ -23,7 +25,7 @@ Full = Callable[[], AbstractContextManager[None]]
 
 @pytest.fixture
 def broker(redis_server: RedisServer) -> Iterator[Any]:
-    with Redis.from_url(redis_server.url(DATABASE), decode_responses=True) as broker:
+    with Redis.from_url(redis_server.url(DATABASE)) as broker:
         broker.flushdb()
         yield broker
 
@@ -34,6 +36,7 @@ def deliveries(broker: Any) -> Deliveries:
     push(deliveries, "held")
     push(deliveries, "waiting")
     deliveries.receive([QUEUE])
+    broker.hset("task:held", mapping={"started": HELD, "starts:0": 1})
     return deliveries
 
 
@@ -56,19 +59,20 @@ def push(deliveries: Deliveries, name: str) -> None:
 
 
 def recover(deliveries: Deliveries) -> object:
-    return deliveries.recover([QUEUE], every=0, patience=5)
+    return deliveries.recover([QUEUE], every=0, outage=4, patience=6)
 
 
-def everything(broker: Any) -> dict[str, bytes]:
-    return {key: broker.execute_command("DUMP", key, NEVER_DECODE=True) for key in broker.scan_iter()}
+def everything(broker: Any) -> dict[bytes, bytes]:
+    return {key: broker.dump(key) for key in broker.scan_iter()}
 
 
 STEPS: dict[str, Callable[[Deliveries], object]] = {
     "push": lambda deliveries: push(deliveries, "new"),
     "push again": lambda deliveries: push(deliveries, "waiting"),
     "receive": lambda deliveries: deliveries.receive([QUEUE]),
-    "give back": lambda deliveries: deliveries.give_back("held"),
-    "renew": lambda deliveries: deliveries.renew(["held"]),
+    "give back": lambda deliveries: deliveries.give_back(HELD),
+    "hand back": lambda deliveries: deliveries.hand_back(HELD, "starts:0", also_started=True),
+    "renew": lambda deliveries: deliveries.renew([HELD]),
     "recover": recover,
 }
 
@@ -88,6 +92,6 @@ def test_a_step_that_takes_memory_is_refused_and_leaves_all_as_it_was(
 
 def test_what_has_ended_is_settled_also_in_a_full_redis(deliveries: Deliveries, broker: Any, full: Full) -> None:
     with full():
-        deliveries.settle("held")
+        deliveries.settle(HELD)
     assert not broker.exists("unacked", "unacked_index")
-    assert broker.zrange("tasks:open", 0, -1) == ["waiting"]
+    assert broker.zrange("tasks:open", 0, -1) == [b"waiting"]
