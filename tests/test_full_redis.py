@@ -16,8 +16,6 @@ sys.path.append(str(ROOT / "template"))
 from app.core.task_delivery import Deliveries
 
 QUEUE = "default"
-HELD = "held/1"
-"""The delivery that is held, and whose task was started."""
 DATABASE = 999
 """No service of the other tests has it."""
 Full = Callable[[], AbstractContextManager[None]]
@@ -32,12 +30,19 @@ def broker(redis_server: RedisServer) -> Iterator[Any]:
 
 @pytest.fixture
 def deliveries(broker: Any) -> Deliveries:
-    deliveries = Deliveries(broker)
+    return Deliveries(broker)
+
+
+@pytest.fixture
+def held(deliveries: Deliveries, broker: Any) -> str:
+    """The delivery of a task that was started, while another one waits."""
     push(deliveries, "held")
     push(deliveries, "waiting")
-    deliveries.receive([QUEUE])
-    broker.hset("task:held", mapping={"started": HELD, "starts:0": 1})
-    return deliveries
+    received = deliveries.receive([QUEUE])
+    assert received
+    assert received.delivery
+    broker.hset("task:held", mapping={"started": received.delivery, "starts:0": 1})
+    return received.delivery
 
 
 @pytest.fixture
@@ -58,40 +63,38 @@ def push(deliveries: Deliveries, name: str) -> None:
     deliveries.push(QUEUE, {"headers": {"id": name}, "properties": {"delivery_tag": name}}, {"name": "a task"})
 
 
-def recover(deliveries: Deliveries) -> object:
-    return deliveries.recover([QUEUE], every=0, outage=4, patience=6)
-
-
 def everything(broker: Any) -> dict[bytes, bytes]:
     return {key: broker.dump(key) for key in broker.scan_iter()}
 
 
-STEPS: dict[str, Callable[[Deliveries], object]] = {
-    "push": lambda deliveries: push(deliveries, "new"),
-    "push again": lambda deliveries: push(deliveries, "waiting"),
-    "receive": lambda deliveries: deliveries.receive([QUEUE]),
-    "give back": lambda deliveries: deliveries.give_back(HELD),
-    "hand back": lambda deliveries: deliveries.hand_back(HELD, "starts:0", also_started=True),
-    "renew": lambda deliveries: deliveries.renew([HELD]),
-    "recover": recover,
+STEPS: dict[str, Callable[[Deliveries, str], object]] = {
+    "push": lambda deliveries, _: push(deliveries, "new"),
+    "push again": lambda deliveries, _: push(deliveries, "waiting"),
+    "receive": lambda deliveries, _: deliveries.receive([QUEUE]),
+    "give back": lambda deliveries, held: deliveries.give_back(held),
+    "hand back": lambda deliveries, held: deliveries.hand_back(held, "starts:0", also_started=True),
+    "renew": lambda deliveries, held: deliveries.renew([held]),
+    "recover": lambda deliveries, _: deliveries.recover([QUEUE], every=0, outage=4, patience=6),
 }
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_takes_memory_is_refused_and_leaves_all_as_it_was(
-    deliveries: Deliveries, broker: Any, full: Full, step: str
+    deliveries: Deliveries, held: str, broker: Any, full: Full, step: str
 ) -> None:
     before = everything(broker)
     with full():
         with pytest.raises(OutOfMemoryError):
-            STEPS[step](deliveries)
+            STEPS[step](deliveries, held)
         assert everything(broker) == before
-    STEPS[step](deliveries)
+    STEPS[step](deliveries, held)
     assert everything(broker) != before
 
 
-def test_what_has_ended_is_settled_also_in_a_full_redis(deliveries: Deliveries, broker: Any, full: Full) -> None:
+def test_what_has_ended_is_settled_also_in_a_full_redis(
+    deliveries: Deliveries, held: str, broker: Any, full: Full
+) -> None:
     with full():
-        deliveries.settle(HELD)
+        deliveries.settle(held)
     assert not broker.exists("unacked", "unacked_index")
     assert broker.zrange("tasks:open", 0, -1) == [b"waiting"]
