@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Self
 
 import psutil
 import pytest
+from redis import Redis
 
 HOST = "127.0.0.1"
 DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
@@ -30,6 +31,11 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def accepts_connections(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 15, what: Callable[[], str] = str) -> None:
@@ -88,6 +94,73 @@ class RedisServer:
                 return connection.recv(1000).decode().strip()
         except ConnectionError:
             return ""
+
+
+class WatchedRedis:
+    """A master, two replicas, and a sentinel that lets one of them take over; the password of all is `watched`.
+
+    A master without a replica takes no writes: one that hung for a while must not go on beside the new one.
+    """
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.sentinel_port = free_port()
+        self.master_port, *self._replica_ports = (free_port() for _ in range(3))
+
+    def start(self) -> None:
+        self._run(self.master_port)
+        for port in self._replica_ports:
+            self._run(port, "--replicaof", f"{HOST} {self.master_port}")
+        configuration = self._folder / "sentinel.conf"
+        configuration.write_text(
+            f"port {self.sentinel_port}\nbind {HOST}\ndir {self._folder}\nlogfile sentinel.log\n"
+            f"sentinel monitor mymaster {HOST} {self.master_port} 1\nsentinel auth-pass mymaster watched\n"
+            "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n"
+        )
+        sentinel = subprocess.Popen([self._program, str(configuration), "--sentinel"])
+        self._processes[self.sentinel_port] = sentinel
+        wait_until(lambda: accepts_connections(self.sentinel_port))
+        wait_until(lambda: self._master()["num-slaves"] == len(self._replica_ports))
+        with Redis(host=HOST, port=self.master_port, password="watched") as master:
+            wait_until(lambda: master.info("replication")["min_slaves_good_slaves"] == len(self._replica_ports))
+
+    def kill_master(self) -> None:
+        """Once its replica has all that was written."""
+        with Redis(host=HOST, port=self.master_port, password="watched") as master:
+            assert master.wait(2, 5000) == 2
+        end(self._processes[self.master_port], signal.SIGKILL)
+
+    def freeze_master(self) -> None:
+        self._processes[self.master_port].send_signal(signal.SIGSTOP)
+
+    def thaw_master(self) -> None:
+        self._processes[self.master_port].send_signal(signal.SIGCONT)
+
+    def is_taken_over(self) -> bool:
+        return bool(self._master()["port"] != self.master_port)
+
+    def stop(self) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGCONT)
+            end(process)
+
+    def url(self, database: int) -> str:
+        """With a sentinel first that is gone."""
+        return ";".join(f"sentinel://:watched@{HOST}:{port}/{database}" for port in (free_port(), self.sentinel_port))
+
+    def _run(self, port: int, *options: str) -> None:
+        command = [self._program, "--port", str(port), "--bind", HOST, "--dir", str(self._folder), "--save", ""]
+        command += ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2"]
+        command += ["--requirepass", "watched", "--masterauth", "watched", "--logfile", f"{port}.log"]
+        self._processes[port] = subprocess.Popen([*command, *options])
+
+    def _master(self) -> dict[str, Any]:
+        """What the sentinel knows of it."""
+        with Redis(host=HOST, port=self.sentinel_port) as sentinel:
+            masters: Any = sentinel.sentinel_masters()
+        return dict(masters["mymaster"])
 
 
 class PostgresServer:

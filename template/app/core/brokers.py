@@ -5,6 +5,7 @@ from typing import Any
 from kombu import Exchange, Queue
 
 from app.core.config.celery import CelerySettings
+from app.core.sentinel import options_for_celery
 from app.core.task_delivery import LEASE_SECONDS
 
 QUEUES = ("high_priority", "default", "low_priority")
@@ -20,6 +21,7 @@ def transport_options(settings: CelerySettings) -> dict[str, Any]:
             "socket_timeout": 10,
             "socket_keepalive": True,
             "health_check_interval": 10,
+            **options_for_celery(settings),
         }
     if settings.broker_is_rabbitmq:
         return {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}

@@ -10,11 +10,13 @@ from celery.schedules import crontab
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import app.core.redis_transport  # takes the place of kombu's own
-import app.core.worker_heartbeat  # noqa: F401 (connects its signals)
+import app.core.worker_heartbeat
+import app.core.worker_shutdown  # noqa: F401 (they connect their signals)
 from app.core.brokers import priority, queues, transport_options
 from app.core.config.base import check_settings
 from app.core.config.celery import get_celery_settings
 from app.core.database import is_away, open_session
+from app.core.sentinel import options_for_celery
 from app.core.task_base import BaseTask, carry_request, retry_outage
 from app.core.worker_loop import run_apart, worker_loop
 
@@ -69,17 +71,21 @@ celery_app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     task_publish_retry_policy={"max_retries": 300, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
+    result_backend_transport_options=options_for_celery(settings),
     redis_socket_connect_timeout=5,
     redis_socket_timeout=10,
     redis_socket_keepalive=True,
     worker_consumer="app.core.worker_consumer:Consumer",
     worker_concurrency=settings.worker_concurrency,
     worker_max_tasks_per_child=settings.worker_max_tasks_per_child,
-    worker_soft_shutdown_timeout=settings.worker_soft_shutdown_timeout,
     beat_schedule=beat_schedule,
     beat_scheduler="app.core.beat:Scheduler",
 )
-celery_app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "app.core.result_backend:ResultBackend")
+celery_app.loader.override_backends = {
+    "redis": "app.core.result_backend:ResultBackend",
+    "rediss": "app.core.result_backend:ResultBackend",
+    "sentinel": "app.core.result_backend:SentinelResultBackend",
+}
 
 
 @overload

@@ -7,11 +7,10 @@ import socket
 import sys
 import time
 
-from redis import Redis
 from redis.exceptions import RedisError
 
-from app.core.config.celery import get_celery_settings
 from app.core.task_keys import BEATS, WORKERS
+from app.core.worker_redis import results_client
 
 PATIENCE = 15
 """Seconds without a sign after which it counts as gone."""
@@ -21,8 +20,7 @@ def main() -> None:
     host = socket.gethostname()
     key, name = {"worker": (WORKERS, f"celery@{host}"), "beat": (BEATS, host)}[sys.argv[1]]
     try:
-        results = Redis.from_url(get_celery_settings().result_backend, socket_timeout=3, socket_connect_timeout=3)
-        last_sign = results.zscore(key, name)
+        last_sign = results_client().zscore(key, name)
     except RedisError as error:
         raise SystemExit(f"Redis does not answer: {error!r}") from None
     if last_sign is None:

@@ -15,7 +15,7 @@ import structlog
 from celery.worker import state
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from kombu.utils.json import dumps, loads
-from redis.exceptions import ResponseError
+from redis.exceptions import BusyLoadingError, OutOfMemoryError, ResponseError
 
 from app.core.task_delivery import BELL, Deliveries, Received, queue_lists, read_received, receive_command
 from app.core.task_leases import leases
@@ -24,6 +24,7 @@ from app.core.task_record import starts_field
 logger = structlog.stdlib.get_logger(__name__)
 KombuQoS: Any = redis.QoS  # their stubs lack most of them
 KombuChannel: Any = redis.Channel
+KombuSentinelChannel: Any = redis.SentinelChannel
 
 
 class QoS(KombuQoS):  # type: ignore[misc]
@@ -33,15 +34,19 @@ class QoS(KombuQoS):  # type: ignore[misc]
         virtual.QoS.append(self, message, delivery_tag)  # in Redis it is noted already
 
     def ack(self, delivery_tag: str) -> None:
-        self.channel.deliveries.settle(delivery_tag)
-        virtual.QoS.ack(self, delivery_tag)
+        try:
+            self.channel.deliveries.settle(delivery_tag)
+        finally:  # it makes room for another message also where Redis was not told: then the lease lapses
+            virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        if requeue:
-            self.channel.deliveries.give_back(delivery_tag)
-        else:
-            self.channel.deliveries.settle(delivery_tag)
-        virtual.QoS.ack(self, delivery_tag)
+        try:
+            if requeue:
+                self.channel.deliveries.give_back(delivery_tag)
+            else:
+                self.channel.deliveries.settle(delivery_tag)
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:  # noqa: ARG002 (kombu's signature)
         """The channel is closed: hand back what waits here, and at a cold shutdown also what was broken off.
@@ -84,7 +89,10 @@ class Channel(KombuChannel):  # type: ignore[misc]
         key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
         if "id" in message["headers"]:
             record = {"name": message["headers"]["task"], "queued_at": datetime.now(UTC).isoformat()}
-            self.deliveries.push(key, message, record)
+            try:
+                self.deliveries.push(key, message, record)
+            except OutOfMemoryError as error:  # so that kombu tries again, as when Redis is away
+                raise BusyLoadingError from error
         else:
             with self.conn_or_acquire() as client:
                 client.lpush(key, dumps(message))
@@ -165,5 +173,17 @@ def _check_envelope(message: Any) -> None:
         Channel.codecs[encoding].decode(message["body"])
 
 
-for scheme in ("redis", "rediss"):
-    TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+class SentinelChannel(Channel, KombuSentinelChannel):  # type: ignore[misc]
+    """It asks the sentinels for the master whenever it connects."""
+
+
+class SentinelTransport(Transport):
+    default_port = 26379
+    Channel = SentinelChannel
+
+
+TRANSPORT_ALIASES |= {
+    "redis": f"{__name__}:Transport",
+    "rediss": f"{__name__}:Transport",
+    "sentinel": f"{__name__}:SentinelTransport",
+}

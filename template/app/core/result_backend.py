@@ -3,9 +3,14 @@
 from typing import Any
 
 from celery import Celery
-from celery.backends.redis import RedisBackend
+from celery.backends.redis import RedisBackend, SentinelBackend
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from redis.sentinel import SentinelManagedConnection
+
+from app.core.worker_redis import OUTAGES
+
+ManagedConnection: Any = SentinelManagedConnection  # untyped
 
 STORE = """
 -- KEYS: the task's key; ARGV: its new state as JSON, seconds to keep it
@@ -29,7 +34,7 @@ class ResultBackend(RedisBackend):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.connparams["retry"] = Retry(ExponentialBackoff(cap=1, base=0.1), retries=-1)  # for ever
+        self.connparams["retry"] = Retry(ExponentialBackoff(cap=1, base=0.1), retries=-1, supported_errors=OUTAGES)
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Subscribe to nothing while queueing: the API would hold a channel for each task that it ever queued.
@@ -54,3 +59,17 @@ class ResultBackend(RedisBackend):
         meta["started_at"] = started_at and started_at.isoformat()
         meta["progress"] = getattr(request, "progress", None)
         return meta
+
+
+class MasterConnection(ManagedConnection):  # type: ignore[misc]
+    def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        """Ask for the master at each try, which redis-py does not: https://github.com/redis/redis-py/issues/3874"""
+        if not self._sock:
+            self.connect()
+        super().send_packed_command(*args, **kwargs)
+
+
+class SentinelResultBackend(ResultBackend, SentinelBackend):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connparams["connection_class"] = MasterConnection

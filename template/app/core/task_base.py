@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 import structlog
 from asgi_correlation_id import correlation_id
 from celery import Task, current_task, states
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 from celery.utils.time import get_exponential_backoff_interval
 
@@ -105,8 +106,9 @@ class BaseTask(Task[P, R]):
             return
         start = note_start(task_id, self.request.retries, self.delivery)
         if start is None:
-            logger.warning("another worker has the task by now")
-            raise Ignore
+            logger.warning("the task seems to be with another worker by now")
+            time.sleep(1)  # it may come back at once: from a server that a failover has not reached yet
+            raise Reject(requeue=True)
         if start.number > 1:
             self._check_redelivery(task_id, start.number)
         if start.cancelled:

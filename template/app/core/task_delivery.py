@@ -114,7 +114,8 @@ for _, queue in ipairs(KEYS) do
       counts = tag
     end
     if counts == tag and not (delivery and redis.call('HEXISTS', HELD, delivery) == 1) then
-      delivery = tag .. '/' .. redis.call('HINCRBY', record, 'deliveries', 1)
+      -- with the time, for two servers may count alike while a failover lasts
+      delivery = tag .. '/' .. redis.call('HINCRBY', record, 'deliveries', 1) .. '.' .. redis.call('TIME')[2]
       redis.call('HSET', HELD, delivery, queue .. '\\n' .. id .. '\\n' .. payload)
       redis.call('ZADD', LEASES, now() + ARGV[1], delivery)
       redis.call('HSET', record, 'delivery', delivery)
@@ -134,7 +135,7 @@ SETTLE = (
 -- ARGV: delivery
 local _, id = held_by(ARGV[1])
 if not id then return 0 end
-if redis.call('HGET', 'task:' .. id, 'tag') == string.match(ARGV[1], '^(.*)/%d+$') then
+if redis.call('HGET', 'task:' .. id, 'tag') == string.match(ARGV[1], '^(.*)/[%d.]+$') then
   redis.call('HDEL', 'task:' .. id, 'tag', 'queue', 'message')
   redis.call('ZREM', OPEN, id)
 end

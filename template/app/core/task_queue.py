@@ -10,12 +10,16 @@ from typing import Any
 from celery import Task
 from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.core.celery import celery_app
 from app.core.config.celery import get_celery_settings
 from app.core.redis import open_redis
 from app.core.resources import Resource, UnavailableError
+from app.core.sentinel import is_sentinel, open_master
 from app.core.task_keys import LAST_RUNS, RECORD_SECONDS, WORKERS, record_key, result_key
 from app.core.task_publishers import Depth, KombuPublisher, Publisher, RedisPublisher
 from app.core.task_state import TaskState, read_task_state
@@ -102,8 +106,12 @@ class TaskQueue:
 async def _open_task_queue() -> AsyncIterator[TaskQueue]:
     settings = get_celery_settings()
     deadline = settings.queue_deadline
+    timeouts = {"socket_timeout": deadline, "socket_connect_timeout": deadline}
 
     def client(url: str) -> AbstractAsyncContextManager[Redis]:
+        if is_sentinel(url):
+            master: Redis = open_master(Sentinel, url, decode_responses=True, retry=Retry(NoBackoff(), 0), **timeouts)
+            return master
         return open_redis(url, patience=deadline, max_connections=MAX_CONNECTIONS)
 
     async with client(settings.result_backend) as results:

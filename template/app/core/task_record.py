@@ -4,15 +4,12 @@ import time
 from typing import Any, NamedTuple
 
 import structlog
-from redis import ConnectionError as RedisConnectionError
-from redis import TimeoutError as RedisTimeoutError
 
 from app.core.task_keys import RECORD_SECONDS, record_key
-from app.core.worker_redis import records_client
+from app.core.worker_redis import OUTAGES, records_client
 
 logger = structlog.stdlib.get_logger(__name__)
 
-OUTAGES = (RedisConnectionError, RedisTimeoutError)
 NOTE_START = """
 -- KEYS: record; ARGV: field that counts the starts, seconds of a record, delivery by which the task came
 if ARGV[3] ~= '' then

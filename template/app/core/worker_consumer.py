@@ -9,12 +9,10 @@ CeleryConsumer: Any = consumer.Consumer  # its stubs lack most of it
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]
-    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]
-        # without those by which workers tell one another what they know, a second at each start and much talk: what all
-        # of them have to know is in the records of tasks
-        default_steps = [  # noqa: RUF012 (Celery's own way to declare it)
-            step for step in CeleryConsumer.Blueprint.default_steps if not step.endswith((":Mingle", ":Gossip"))
-        ]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # workers need not tell one another what they know, a second at each start and much talk: what all of them have
+        # to know is in the records of tasks
+        super().__init__(*args, **kwargs, without_gossip=True, without_mingle=True)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Try every second, where Celery makes its pauses longer and longer."""

@@ -8,7 +8,6 @@ import pytest
 from redis import Redis
 
 from app.core import health_check
-from app.core.config.celery import get_celery_settings
 
 SIGNS = {"worker": ("workers", f"celery@{socket.gethostname()}"), "beat": ("beats", socket.gethostname())}
 
@@ -40,7 +39,7 @@ def test_the_sign_of_another_does_not_count(results: Redis, who: str) -> None:
 
 
 def test_it_says_so_when_redis_is_away(monkeypatch: pytest.MonkeyPatch, refusing_url: str, who: str) -> None:
-    settings = get_celery_settings().model_copy(update={"result_backend": refusing_url})
-    monkeypatch.setattr(health_check, "get_celery_settings", lambda: settings)
+    away = Redis.from_url(refusing_url)
+    monkeypatch.setattr(health_check, "results_client", lambda: away)
     with pytest.raises(SystemExit, match="Redis does not answer"):
         health_check.main()

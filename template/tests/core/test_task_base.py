@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from celery.exceptions import Ignore, Retry
+from celery.exceptions import Ignore, Reject, Retry
 from redis import Redis
 
 from app.core import task_base
@@ -73,13 +73,15 @@ def test_with_another_broker_a_task_comes_by_no_delivery(in_worker: None, monkey
 
 
 def test_a_task_that_another_worker_has_by_now_does_not_start(
-    in_worker: None, broker: Redis, log: Callable[[], list[dict[str, Any]]]
+    in_worker: None, broker: Redis, log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system.heartbeat.request.properties = {"delivery_tag": "tag/1"}
     broker.hset(record_key("0198c7a4"), "delivery", "tag/2")
-    with pytest.raises(Ignore):
+    monkeypatch.setattr("app.core.task_base.time.sleep", lambda _: None)
+    with pytest.raises(Reject) as raised:
         system.heartbeat.before_start("0198c7a4")
-    assert [event["event"] for event in log()] == ["another worker has the task by now"]
+    assert raised.value.requeue
+    assert [event["event"] for event in log()] == ["the task seems to be with another worker by now"]
     assert system.heartbeat.backend.get_task_meta("0198c7a4")["status"] == "PENDING"
 
 

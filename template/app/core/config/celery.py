@@ -2,18 +2,32 @@
 
 from functools import cache
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, PositiveFloat, PositiveInt, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from app.core.config.base import SecretUrl, ServiceSettings, load
-from app.core.config.redis import RedisUrl
+from app.core.config.redis import check_redis_url
 
 
 def _check_broker_url(url: str) -> str:
     if "://" not in url:
         raise ValueError("is no broker address such as redis://:password@host:6379/1")
+    return _check_sentinels(url) if url.startswith("sentinel://") else url
+
+
+def _check_results_url(url: str) -> str:
+    return _check_sentinels(url) if url.startswith("sentinel://") else check_redis_url(url)
+
+
+def _check_sentinels(url: str) -> str:
+    addresses = [urlsplit(address) for address in url.split(";")]
+    if not all(address.scheme == "sentinel" and address.hostname for address in addresses):
+        raise ValueError("is no list such as sentinel://:password@host1:26379/1;sentinel://:password@host2:26379/1")
+    if len({(address.username, address.password, address.path) for address in addresses}) > 1:
+        raise ValueError("names more than one password or database; at each sentinel, give those of the master")
     return url
 
 
@@ -29,7 +43,9 @@ class CelerySettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="CELERY_")
 
     broker_url: Annotated[SecretUrl, AfterValidator(_check_broker_url)]
-    result_backend: RedisUrl
+    result_backend: Annotated[SecretUrl, AfterValidator(_check_results_url)]
+    sentinel_master: str = "mymaster"
+    """The name under which sentinels know the servers, where the addresses above begin with `sentinel://`."""
     timezone: Annotated[str, AfterValidator(_check_timezone)] = "UTC"
     """In which the crontabs of the schedule are read; everything else is in UTC."""
     task_soft_time_limit: PositiveInt = 300
@@ -46,7 +62,7 @@ class CelerySettings(ServiceSettings):
 
     @property
     def broker_is_redis(self) -> bool:
-        return self.broker_url.startswith(("redis://", "rediss://"))
+        return self.broker_url.startswith(("redis://", "rediss://", "sentinel://"))
 
     @property
     def broker_is_rabbitmq(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from app.core.config.base import SecretUrl, ServiceSettings, load
 
 
-def _check_redis_url(url: str) -> str:
+def check_redis_url(url: str) -> str:
     try:
         address = urlsplit(url)
         usable = address.scheme in ("redis", "rediss") and address.hostname and address.port != 0
@@ -21,7 +21,7 @@ def _check_redis_url(url: str) -> str:
     return url
 
 
-RedisUrl = Annotated[SecretUrl, AfterValidator(_check_redis_url)]
+RedisUrl = Annotated[SecretUrl, AfterValidator(check_redis_url)]
 
 
 class RedisSettings(ServiceSettings):
