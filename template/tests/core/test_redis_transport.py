@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from celery import Celery
@@ -58,10 +58,10 @@ def settled() -> list[str]:
 @pytest.fixture
 def channel(settled: list[str]) -> Channel:
     """On which a message is read, without a connection."""
-    channel = Channel.__new__(Channel)
+    channel: Any = Channel.__new__(Channel)
     channel._closed = True
     channel.deliveries = SimpleNamespace(settle=settled.append)
-    return channel
+    return cast(Channel, channel)
 
 
 @pytest.mark.parametrize(("delivery", "tag"), [("tag/7", "tag/7"), (None, "tag")])
@@ -142,7 +142,7 @@ class Worker:
     def __init__(self) -> None:
         self.connection = Connection(database_url(14))
         self.messages: list[Any] = []
-        self._channel = self.connection.channel()
+        self._channel: Any = self.connection.channel()
         consumer = Consumer(self._channel, [Queue("default")], on_message=self.messages.append)
         consumer.consume()
 
