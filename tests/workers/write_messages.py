@@ -18,6 +18,7 @@ from app.tasks import exposed_tasks
 TASK_ID = "5a0f5d1e-0000-4000-8000-000000000000"
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "proof.hold": {"key": "ä", "seconds": 1.5},
+    "proof.start_and_wait": {"key": "", "seconds": 0},
     "proof.use_session": {"key": 'quo"te'},
     "reports.activity": {"days": 7},
     "users.update_stats": {"day": date(2026, 1, 31)},
