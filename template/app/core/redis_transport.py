@@ -147,6 +147,8 @@ class Channel(KombuChannel):  # type: ignore[misc]
         try:
             message = loads(received.payload.decode())
             _check_envelope(message)
+            if "id" in message["headers"] and not received.delivery:
+                raise ValueError("the id of its task, or its tag, is no plain text")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             logger.error("dropped what is no message from a queue", queue=received.queue, error=repr(error))
             if received.delivery:

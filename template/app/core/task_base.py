@@ -77,8 +77,12 @@ class BaseTask(Task[P, R]):
 
     @property
     def delivery(self) -> str | None:
-        """By which its message is held, see task_delivery.py; None where the broker is not Redis."""
-        properties = self.request.properties if get_celery_settings().broker_is_redis else None
+        """By which its message is held while it runs, see task_delivery.py.
+
+        None where the broker is not Redis, and where Celery acknowledges before the task starts (`acks_late=False`).
+        """
+        held = self.acks_late and get_celery_settings().broker_is_redis
+        properties = self.request.properties if held else None
         return properties and properties.get("delivery_tag")
 
     @cached_property

@@ -49,7 +49,8 @@ local function read(payload)
   if not ok or type(message) ~= 'table' then return end
   if type(message.headers) ~= 'table' or type(message.properties) ~= 'table' then return end
   local tag, id = message.properties.delivery_tag, message.headers.id
-  if type(tag) == 'string' and type(id) == 'string' and not string.find(id, '%c') then return tag, id end
+  if type(tag) ~= 'string' or type(id) ~= 'string' then return end
+  if not string.find(tag, '[^ -~]') and not string.find(id, '%c') then return tag, id end
 end
 
 -- the queue of a held message, the id of its task, and the message; nothing unless this delivery still holds it

@@ -133,11 +133,11 @@ def _look_after_leases(sender: Any, **_: object) -> None:
 
 @task_prerun.connect
 def _enter(task: Any, **_: object) -> None:
-    if delivery := task.delivery:
+    if delivery := getattr(task, "delivery", None):
         leases.enter(delivery)
 
 
 @task_postrun.connect
 def _leave(task: Any, **_: object) -> None:
-    if delivery := task.delivery:
+    if delivery := getattr(task, "delivery", None):
         leases.leave(delivery)

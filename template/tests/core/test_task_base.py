@@ -72,6 +72,15 @@ def test_with_another_broker_a_task_comes_by_no_delivery(in_worker: None, monkey
     assert system.heartbeat.delivery is None
 
 
+def test_a_task_that_is_acknowledged_before_it_starts_is_not_held(
+    in_worker: None, broker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.heartbeat.request.properties = {"delivery_tag": "tag/1"}
+    monkeypatch.setattr(system.heartbeat, "acks_late", False)
+    system.heartbeat.before_start("0198c7a4")
+    assert system.heartbeat.delivery is None
+
+
 def test_a_task_that_another_worker_has_by_now_does_not_start(
     in_worker: None, broker: Redis, log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
