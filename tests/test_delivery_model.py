@@ -477,7 +477,7 @@ def test_nor_does_any_where_the_clock_is_set_back() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", [Delivery, DamagedDelivery, UnseenDamage])
 def test_nor_does_any_that_a_long_search_finds(machine: type[Delivery]) -> None:
-    search(machine, examples=3_000, stateful_step_count=80, derandomize=False)
+    search(machine, examples=300, stateful_step_count=80, derandomize=False)
 
 
 def test_the_search_finds_the_task_that_kombus_order_loses() -> None:
