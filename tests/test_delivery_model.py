@@ -7,7 +7,7 @@ follows may come between any two steps. A worker that crashes forgets what it ho
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -170,7 +170,13 @@ class Delivery(RuleBasedStateMachine):
         assert holds or self.everything() == before, "a delivery that had lapsed had an effect"
 
     def everything(self) -> dict[bytes, Any]:
-        return {key: (self.redis.dump(key), self.redis.ttl(key)) for key in self.redis.scan_iter()}
+        read: dict[bytes, Callable[[bytes], Any]] = {
+            b"hash": self.redis.hgetall,
+            b"list": lambda key: self.redis.lrange(key, 0, -1),
+            b"string": self.redis.get,
+            b"zset": lambda key: self.redis.zrange(key, 0, -1, withscores=True),
+        }
+        return {key: read[self.redis.type(key)](key) for key in self.redis.scan_iter()}
 
     @holding
     @rule(choice=choices, asks_again=st.booleans())
