@@ -11,8 +11,8 @@ from kombu.utils.json import dumps
 from redis import Redis
 
 from app.core.celery import celery_app, settings
-from app.core.task_delivery import BELL
 from app.core.task_message import MessageBuilder
+from app.core.task_scripts import BELL
 from app.tasks import exposed_tasks
 
 TASK_ID = "5a0f5d1e-0000-4000-8000-000000000000"

@@ -15,7 +15,7 @@ QUEUES = ("high_priority", "default", "low_priority")
 def transport_options(settings: CelerySettings) -> dict[str, Any]:
     if settings.broker_is_redis:
         return {
-            "visibility_timeout": LEASE_SECONDS,  # renewed as long as a worker lives, however long its tasks take
+            "visibility_timeout": LEASE_SECONDS,  # for who looks here for it; see task_leases.py
             "queue_order_strategy": "priority",
             "socket_connect_timeout": 5,
             "socket_timeout": 10,

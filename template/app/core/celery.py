@@ -61,10 +61,8 @@ celery_app.conf.update(
         "system.*": {"queue": "high_priority", "priority": priority(settings, 9)},
         "reports.*": {"queue": "low_priority", "priority": priority(settings, 3)},
         "users.cleanup": {"queue": "low_priority", "priority": priority(settings, 0)},
-        "*": {
-            "queue": "default",
-            "priority": priority(settings, 6),
-        },  # `task_default_priority` would win over all of the above
+        # `task_default_priority` would win over all of the above
+        "*": {"queue": "default", "priority": priority(settings, 6)},
     },
     broker_transport_options=transport_options(settings),
     # a worker waits for its broker, also with what a task of its own queues

@@ -9,11 +9,8 @@ import time
 
 from redis.exceptions import RedisError
 
-from app.core.task_keys import BEATS, WORKERS
+from app.core.task_keys import ALIVE_SECONDS, BEATS, WORKERS
 from app.core.worker_redis import results_client
-
-PATIENCE = 15
-"""Seconds without a sign after which it counts as gone."""
 
 
 def main() -> None:
@@ -25,7 +22,7 @@ def main() -> None:
         raise SystemExit(f"Redis does not answer: {error!r}") from None
     if last_sign is None:
         raise SystemExit(f"no sign of {name} yet")
-    if (silence := time.time() - last_sign) > PATIENCE:
+    if (silence := time.time() - last_sign) > ALIVE_SECONDS:
         raise SystemExit(f"no sign of {name} for {silence:.0f} seconds")
 
 

@@ -17,9 +17,10 @@ from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from kombu.utils.json import dumps, loads
 from redis.exceptions import BusyLoadingError, OutOfMemoryError, ResponseError
 
-from app.core.task_delivery import BELL, Deliveries, Received, queue_lists, read_received, receive_command
+from app.core.task_delivery import Deliveries, Received, queue_lists, read_received, receive_command
 from app.core.task_leases import leases
 from app.core.task_record import starts_field
+from app.core.task_scripts import BELL
 
 logger = structlog.stdlib.get_logger(__name__)
 KombuQoS: Any = redis.QoS  # their stubs lack most of them
@@ -124,7 +125,7 @@ class Channel(KombuChannel):  # type: ignore[misc]
         except self.connection_errors:
             self.client.connection.disconnect()
             raise
-        except ResponseError as error:  # Redis is full, or loads its data: it stays as it is, and so do the queues
+        except ResponseError as error:  # such as a full Redis: the queues stay as they are
             logger.error("Redis hands out no message", error=str(error))
             answer = None
         finally:

@@ -15,7 +15,8 @@ ManagedConnection: Any = SentinelManagedConnection  # untyped
 STORE = """
 -- KEYS: the task's key; ARGV: its new state as JSON, seconds to keep it
 local stored = redis.call('GET', KEYS[1])
-local status = stored and cjson.decode(stored).status
+local read, meta = pcall(cjson.decode, stored or '{}')
+local status = read and meta.status
 if status == 'SUCCESS' or status == 'FAILURE' or status == 'REVOKED' then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 redis.call('PUBLISH', KEYS[1], ARGV[1])

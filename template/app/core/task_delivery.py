@@ -1,15 +1,4 @@
-"""A task's message on its way through Redis: each step is one script, so no crash finds a message between two places.
-
-A message is in a queue (a list), or held by a worker under a lease, or done with. kombu takes two commands to move it
-from the one to the other, and loses what a killed worker had just popped.
-
-The record of a task names the one message that counts for it (its `tag`): a copy, or one that a retry has replaced, is
-dropped when it is received. Each time that a message is handed out has a name of its own, a delivery; who still goes by
-an earlier one can do nothing to the message any more.
-
-The clock is the server's. What takes memory comes before what frees it in each script: where Redis is full, a script
-stops at its first command, with nothing moved. Scripts reach keys that they do not declare, so no Redis Cluster.
-"""
+"""The messages of tasks in Redis, handed out and taken back by the scripts of task_scripts.py."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,202 +9,22 @@ from kombu.utils.json import dumps
 from redis import Redis
 
 from app.core.task_keys import RECORD_SECONDS, record_key
+from app.core.task_scripts import (
+    GIVE_BACK,
+    HAND_BACK,
+    OPEN,
+    PUSH,
+    PUSH_AGAIN,
+    RECEIVE,
+    RECOVER,
+    RENEW,
+    SETTLE,
+)
 
 LEASE_SECONDS = 10.0
 """How long a message stays with a worker that has stopped to renew its lease."""
-BELL = "queues:bell"
-"""A list in the broker's database: workers that found nothing wait for an element, which each push leaves here."""
-OPEN = "tasks:open"
-"""A sorted set there: ids of the tasks whose message is neither acknowledged nor dropped, by the time of its push."""
 PAGE = 1_000
 """Messages that are looked at in one step."""
-
-_COMMON = f"""
-local HELD, LEASES, OPEN, BELL = '{Channel.unacked_key}', '{Channel.unacked_index_key}', '{OPEN}', '{BELL}'
-
-local function now()
-  local time = redis.call('TIME')
-  return time[1] + time[2] / 1e6
-end
-
-local function ring()
-  redis.call('LPUSH', BELL, 1)
-  redis.call('LTRIM', BELL, 0, 99)
-end
-
--- tag and id of a task's message; nothing for an answer to `celery inspect`, and for junk
-local function read(payload)
-  local ok, message = pcall(cjson.decode, payload)
-  if not ok or type(message) ~= 'table' then return end
-  if type(message.headers) ~= 'table' or type(message.properties) ~= 'table' then return end
-  local tag, id = message.properties.delivery_tag, message.headers.id
-  if type(tag) ~= 'string' or type(id) ~= 'string' then return end
-  if not string.find(tag, '[^ -~]') and not string.find(id, '%c') then return tag, id end
-end
-
--- the queue of a held message, the id of its task, and the message; nothing unless this delivery still holds it
-local function held_by(delivery)
-  local held = redis.call('HGET', HELD, delivery)
-  if held then return string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$') end
-end
-
-local function let_go(delivery, id)
-  redis.call('HDEL', HELD, delivery)
-  redis.call('ZREM', LEASES, delivery)
-  if redis.call('HGET', 'task:' .. id, 'delivery') == delivery then redis.call('HDEL', 'task:' .. id, 'delivery') end
-end
-
-local function give_back(delivery)
-  local queue, id, payload = held_by(delivery)
-  if not queue then return 0 end
-  redis.call('RPUSH', queue, payload)
-  ring()
-  let_go(delivery, id)
-  return 1
-end
-"""
-
-PUSH = (
-    _COMMON
-    + """
--- KEYS: queue; ARGV: payload, seconds, whether the id may be pushed once only, fields of the record
-local tag, id = read(ARGV[1])
-if not tag then return redis.error_reply('ERR no message of a task that Redis can read: its id, or what is in it') end
-local record = 'task:' .. id
-if ARGV[3] == '1' and redis.call('EXISTS', record) == 1 then return 0 end
-for i = 4, #ARGV, 2 do redis.call('HSETNX', record, ARGV[i], ARGV[i + 1]) end
-redis.call('HSET', record, 'tag', tag, 'queue', KEYS[1], 'message', ARGV[1])
-redis.call('HDEL', record, 'delivery')
-redis.call('EXPIRE', record, ARGV[2])
-redis.call('ZADD', OPEN, now(), id)
-redis.call('LPUSH', KEYS[1], ARGV[1])
-ring()
-return 1
-"""
-)
-
-RECEIVE = (
-    _COMMON
-    + """
--- KEYS: queues, in the order in which to look; ARGV: seconds of the lease, seconds of a record
-for _, queue in ipairs(KEYS) do
-  while true do
-    local payload = redis.call('LINDEX', queue, -1)
-    if not payload then break end
-    local tag, id = read(payload)
-    if not tag then
-      redis.call('RPOP', queue)
-      return {queue, payload}
-    end
-    local record = 'task:' .. id
-    local counts, delivery = unpack(redis.call('HMGET', record, 'tag', 'delivery'))
-    if not counts and redis.call('EXISTS', record) == 0 then -- sent by a program that keeps no records
-      redis.call('HSET', record, 'tag', tag)
-      redis.call('EXPIRE', record, ARGV[2])
-      counts = tag
-    end
-    if counts == tag and not (delivery and redis.call('HEXISTS', HELD, delivery) == 1) then
-      -- with the time, for two servers may count alike while a failover lasts
-      delivery = tag .. '/' .. redis.call('HINCRBY', record, 'deliveries', 1) .. '.' .. redis.call('TIME')[2]
-      redis.call('HSET', HELD, delivery, queue .. '\\n' .. id .. '\\n' .. payload)
-      redis.call('ZADD', LEASES, now() + ARGV[1], delivery)
-      redis.call('HSET', record, 'delivery', delivery)
-      redis.call('RPOP', queue)
-      return {queue, payload, delivery}
-    end
-    redis.call('RPOP', queue) -- a copy of one that is held, has ended, or was sent anew
-  end
-end
-return false
-"""
-)
-
-SETTLE = (
-    _COMMON
-    + """
--- ARGV: delivery
-local _, id = held_by(ARGV[1])
-if not id then return 0 end
-if redis.call('HGET', 'task:' .. id, 'tag') == string.match(ARGV[1], '^(.*)/[%d.]+$') then
-  redis.call('HDEL', 'task:' .. id, 'tag', 'queue', 'message')
-  redis.call('ZREM', OPEN, id)
-end
-let_go(ARGV[1], id)
-return 1
-"""
-)
-
-GIVE_BACK = (
-    _COMMON
-    + """
--- ARGV: delivery
-return give_back(ARGV[1])
-"""
-)
-
-HAND_BACK = (
-    _COMMON
-    + """
--- ARGV: delivery, field that counts the starts, whether also what was started
-local _, id = held_by(ARGV[1])
-if not id then return 0 end
-if redis.call('HGET', 'task:' .. id, 'started') == ARGV[1] then
-  if ARGV[3] == '0' then return 0 end
-  redis.call('HINCRBY', 'task:' .. id, ARGV[2], -1)
-end
-return give_back(ARGV[1])
-"""
-)
-
-RENEW = (
-    _COMMON
-    + """
--- ARGV: seconds, deliveries
-for i = 2, #ARGV do redis.call('ZADD', LEASES, 'XX', now() + ARGV[1], ARGV[i]) end
-"""
-)
-
-RECOVER = (
-    _COMMON
-    + """
--- KEYS: all queues; ARGV: seconds between two looks, seconds without one that mean an outage,
--- seconds in which holders come back from it, seconds of a lease, most messages
-local time, last = now(), tonumber(redis.call('GET', 'leases:checked'))
-local since = last and time - last
-if since and since >= 0 and since < tonumber(ARGV[1]) then return false end -- another worker has just looked
-redis.call('SET', 'leases:checked', time)
--- where nobody could look (Redis was away, or every worker), nobody may have been able to renew
-if since and since > tonumber(ARGV[2]) then redis.call('SET', 'leases:trusted', time + ARGV[3]) end
-local back, held = 0, redis.call('HLEN', HELD)
-if held > redis.call('ZCARD', LEASES) then -- somebody has deleted leases
-  for _, delivery in ipairs(redis.call('HKEYS', HELD)) do redis.call('ZADD', LEASES, 'NX', time + ARGV[4], delivery) end
-end
-if time >= tonumber(redis.call('GET', 'leases:trusted') or 0) then
-  for _, delivery in ipairs(redis.call('ZRANGE', LEASES, '-inf', time, 'BYSCORE', 'LIMIT', 0, ARGV[5])) do
-    if give_back(delivery) == 0 then redis.call('ZREM', LEASES, delivery) end
-    back = back + 1
-  end
-end
-local there = redis.call('HLEN', HELD)
-for _, queue in ipairs(KEYS) do there = there + redis.call('LLEN', queue) end
-return {back, redis.call('ZCARD', OPEN) - there}
-"""
-)
-
-PUSH_AGAIN = (
-    _COMMON
-    + """
--- ARGV: id, tag
-local record = 'task:' .. ARGV[1]
-local tag, queue, payload, delivery = unpack(redis.call('HMGET', record, 'tag', 'queue', 'message', 'delivery'))
-if tag ~= ARGV[2] or not payload then return 0 end
-if delivery and redis.call('HEXISTS', HELD, delivery) == 1 then return 0 end
-redis.call('LPUSH', queue, payload)
-redis.call('HDEL', record, 'delivery')
-ring()
-return 1
-"""
-)
 
 _TAG = re.compile(rb'"delivery_tag": ?"([^"]+)"')
 
@@ -305,14 +114,13 @@ class Deliveries:
 
         Looks at every message that waits. What moves meanwhile may be pushed a second time: the copy is dropped.
         """
-        began, _ = self._broker.time()
+        ids = self._broker.zrange(OPEN, 0, -1)  # before the messages, or what comes meanwhile would seem to be missing
         waiting: set[bytes] = set()
         for queue in lists:
             for start in range(0, self._broker.llen(queue), PAGE):
                 page = self._broker.lrange(queue, start, start + PAGE - 1)
                 waiting.update(found[1] for payload in page if (found := _TAG.search(payload)))
                 yield 0
-        ids = self._broker.zrangebyscore(OPEN, "-inf", began)
         for start in range(0, len(ids), PAGE):
             page = ids[start : start + PAGE]
             pipeline = self._broker.pipeline(transaction=False)

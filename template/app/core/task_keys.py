@@ -6,6 +6,8 @@ WORKERS = "workers"
 """Sorted set in the results database: worker name, by the time of its last heartbeat."""
 BEATS = "beats"
 """Sorted set in the results database: host of a beat, by the time of its last sign of life."""
+ALIVE_SECONDS = 15.0
+"""A worker or a beat that has not been heard of for so long counts as gone; it is heard every 2 seconds."""
 BEAT_LOCK = "beat:at-work"
 """In the results database, while a beat is at work."""
 FIRST_SEEN = "schedule:first-seen"

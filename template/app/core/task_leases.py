@@ -28,8 +28,6 @@ OUTAGE_SECONDS = 4.0
 """Where nobody looked for so long, Redis was away. A lease is longer than this and two renewals together ..."""
 RETURN_SECONDS = 6.0
 """... and its holders have this long, three renewals, to come back."""
-
-
 STUCK_SECONDS = 15.0
 """A worker that has room for a task, and has not looked for one for so long, connects anew; it looks every second."""
 

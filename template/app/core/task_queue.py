@@ -20,14 +20,12 @@ from app.core.config.celery import get_celery_settings
 from app.core.redis import open_redis
 from app.core.resources import Resource, UnavailableError
 from app.core.sentinel import is_sentinel, open_master
-from app.core.task_keys import LAST_RUNS, RECORD_SECONDS, WORKERS, record_key, result_key
+from app.core.task_keys import ALIVE_SECONDS, LAST_RUNS, RECORD_SECONDS, WORKERS, record_key, result_key
 from app.core.task_publishers import Depth, KombuPublisher, Publisher, RedisPublisher
 from app.core.task_state import TaskState, read_task_state
 
 MAX_CONNECTIONS = 50
 """To each of the two databases, from one API process."""
-ALIVE_SECONDS = 15.0
-"""A worker that has not been heard of for this long counts as gone; it is heard every 2 seconds."""
 
 
 class TaskQueue:

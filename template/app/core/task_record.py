@@ -6,23 +6,10 @@ from typing import Any, NamedTuple
 import structlog
 
 from app.core.task_keys import RECORD_SECONDS, record_key
+from app.core.task_scripts import NOTE_START
 from app.core.worker_redis import OUTAGES, records_client
 
 logger = structlog.stdlib.get_logger(__name__)
-
-NOTE_START = """
--- KEYS: record; ARGV: field that counts the starts, seconds of a record, delivery by which the task came
-if ARGV[3] ~= '' then
-  if redis.call('HGET', KEYS[1], 'delivery') ~= ARGV[3] then return false end
-  if redis.call('HGET', KEYS[1], 'started') == ARGV[3] then -- asked again, for the answer was lost
-    redis.call('HINCRBY', KEYS[1], ARGV[1], -1)
-  end
-  redis.call('HSET', KEYS[1], 'started', ARGV[3])
-end
-local number = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return {number, redis.call('HEXISTS', KEYS[1], 'cancelled')}
-"""
 
 
 class Start(NamedTuple):

@@ -11,10 +11,11 @@ from redis.exceptions import ResponseError
 
 from app.core import task_delivery
 from app.core.celery import celery_app
-from app.core.task_delivery import BELL, LEASE_SECONDS, OPEN, Deliveries, Received, Recovered, queue_lists
+from app.core.task_delivery import LEASE_SECONDS, Deliveries, Received, Recovered, queue_lists
 from app.core.task_keys import RECORD_SECONDS, record_key
 from app.core.task_message import MessageBuilder
 from app.core.task_record import note_start, starts_field
+from app.core.task_scripts import BELL, OPEN, PUSH_AGAIN
 from app.tasks import system
 
 QUEUE, URGENT = "default", "high_priority"
@@ -524,7 +525,7 @@ def test_what_is_received_or_ends_during_the_search_is_not_pushed_again(deliveri
     ended, received = push_and_receive(deliveries, "ended"), push_and_receive(deliveries, "received")
     deliveries.settle(ended)
     for name in ("ended", "received"):
-        assert broker.eval(task_delivery.PUSH_AGAIN, 0, name, name) == 0
+        assert broker.eval(PUSH_AGAIN, 0, name, name) == 0
     assert waiting(broker) == []
     assert held(broker) == {received}
 
@@ -535,7 +536,7 @@ def test_a_message_of_a_program_that_keeps_no_records_is_not_pushed_again(
     broker.lpush(QUEUE, json.dumps(message("task", "tag")))
     receive(deliveries)
     broker.delete(HELD, LEASES)
-    assert broker.eval(task_delivery.PUSH_AGAIN, 0, "task", "tag") == 0
+    assert broker.eval(PUSH_AGAIN, 0, "task", "tag") == 0
 
 
 def test_a_task_whose_record_has_expired_is_no_longer_looked_for(deliveries: Deliveries, broker: Redis) -> None:

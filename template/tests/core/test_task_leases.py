@@ -13,8 +13,9 @@ from redis import Redis
 from app.core import task_delivery, task_leases
 from app.core.celery import celery_app
 from app.core.config.celery import get_celery_settings
-from app.core.task_delivery import LEASE_SECONDS, OPEN, Deliveries
+from app.core.task_delivery import LEASE_SECONDS, Deliveries
 from app.core.task_leases import OUTAGE_SECONDS, RENEW_SECONDS, RETURN_SECONDS, STUCK_SECONDS, Leases
+from app.core.task_scripts import OPEN
 
 Log = Callable[[], list[dict[str, Any]]]
 QUEUE = "default"

@@ -14,9 +14,9 @@ from redis import Redis
 from app.core.celery import celery_app
 from app.core.redis import open_redis
 from app.core.resources import UnavailableError
-from app.core.task_keys import LAST_RUNS, WORKERS, record_key, result_key
+from app.core.task_keys import ALIVE_SECONDS, LAST_RUNS, WORKERS, record_key, result_key
 from app.core.task_publishers import RedisPublisher
-from app.core.task_queue import ALIVE_SECONDS, TaskQueue, task_queue
+from app.core.task_queue import TaskQueue, task_queue
 from app.tasks import reports, system, users
 
 DEADLINE = 0.1

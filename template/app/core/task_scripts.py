@@ -1,0 +1,214 @@
+"""The steps of a task's message in Redis, each one script, so no crash finds a message between two places.
+
+A message is in a queue (a list), or held by a worker under a lease, or done with. kombu takes two commands to move it
+from the one to the other, and loses what a killed worker had just popped.
+
+The record of a task names the one message that counts for it (its `tag`): a copy, or one that a retry has replaced, is
+dropped when it is received. Each time that a message is handed out has a name of its own, a delivery; who still goes by
+an earlier one can do nothing to the message any more.
+
+The clock is the server's. What takes memory comes before what frees it in each script: where Redis is full, a script
+stops at its first command, with nothing moved. Scripts reach keys that they do not declare, so no Redis Cluster.
+"""
+
+from kombu.transport.redis import Channel
+
+from app.core.task_keys import record_key
+
+BELL = "queues:bell"
+"""A list in the broker's database: workers that found nothing wait for an element, which each push leaves here."""
+OPEN = "tasks:open"
+"""A sorted set there: ids of the tasks whose message is neither acknowledged nor dropped, by the time of its push."""
+
+_COMMON = f"""
+local HELD, LEASES, OPEN, BELL = '{Channel.unacked_key}', '{Channel.unacked_index_key}', '{OPEN}', '{BELL}'
+local RECORD = '{record_key("")}'
+
+local function now()
+  local time = redis.call('TIME')
+  return time[1] + time[2] / 1e6
+end
+
+local function ring()
+  redis.call('LPUSH', BELL, 1)
+  redis.call('LTRIM', BELL, 0, 99)
+end
+
+-- tag and id of a task's message; nothing for an answer to `celery inspect`, and for junk
+local function read(payload)
+  local ok, message = pcall(cjson.decode, payload)
+  if not ok or type(message) ~= 'table' then return end
+  if type(message.headers) ~= 'table' or type(message.properties) ~= 'table' then return end
+  local tag, id = message.properties.delivery_tag, message.headers.id
+  if type(tag) ~= 'string' or type(id) ~= 'string' then return end
+  if not string.find(tag, '[^ -~]') and not string.find(id, '%c') then return tag, id end
+end
+
+-- the queue of a held message, the id of its task, and the message; nothing unless this delivery still holds it
+local function held_by(delivery)
+  local held = redis.call('HGET', HELD, delivery)
+  if held then return string.match(held, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$') end
+end
+
+local function tag_of(delivery)
+  return string.match(delivery, '^(.*)/[%d.]+$')
+end
+
+local function let_go(delivery, id)
+  redis.call('HDEL', HELD, delivery)
+  redis.call('ZREM', LEASES, delivery)
+  if redis.call('HGET', RECORD .. id, 'delivery') == delivery then redis.call('HDEL', RECORD .. id, 'delivery') end
+end
+
+local function give_back(delivery)
+  local queue, id, payload = held_by(delivery)
+  if not queue then return 0 end
+  redis.call('RPUSH', queue, payload)
+  ring()
+  let_go(delivery, id)
+  return 1
+end
+"""
+
+
+def _script(steps: str) -> str:
+    return _COMMON + steps
+
+
+PUSH = _script("""
+-- KEYS: queue; ARGV: payload, seconds, whether the id may be pushed once only, fields of the record
+local tag, id = read(ARGV[1])
+if not tag then return redis.error_reply('ERR no message of a task that Redis can read: its id, or what is in it') end
+local record = RECORD .. id
+if ARGV[3] == '1' and redis.call('EXISTS', record) == 1 then return 0 end
+for i = 4, #ARGV, 2 do redis.call('HSETNX', record, ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', record, 'tag', tag, 'queue', KEYS[1], 'message', ARGV[1])
+redis.call('HDEL', record, 'delivery')
+redis.call('EXPIRE', record, ARGV[2])
+redis.call('ZADD', OPEN, now(), id)
+redis.call('LPUSH', KEYS[1], ARGV[1])
+ring()
+return 1
+""")
+
+RECEIVE = _script("""
+-- KEYS: queues, in the order in which to look; ARGV: seconds of the lease, seconds of a record
+for _, queue in ipairs(KEYS) do
+  while true do
+    local payload = redis.call('LINDEX', queue, -1)
+    if not payload then break end
+    local tag, id = read(payload)
+    if not tag then
+      redis.call('RPOP', queue)
+      return {queue, payload}
+    end
+    local record = RECORD .. id
+    local counts, delivery = unpack(redis.call('HMGET', record, 'tag', 'delivery'))
+    if not counts and redis.call('EXISTS', record) == 0 then -- sent by a program that keeps no records
+      redis.call('HSET', record, 'tag', tag)
+      redis.call('EXPIRE', record, ARGV[2])
+      counts = tag
+    end
+    if counts == tag and not (delivery and redis.call('HEXISTS', HELD, delivery) == 1) then
+      -- with the time, for two servers may count alike while a failover lasts
+      delivery = tag .. '/' .. redis.call('HINCRBY', record, 'deliveries', 1) .. '.' .. redis.call('TIME')[2]
+      redis.call('HSET', HELD, delivery, queue .. '\\n' .. id .. '\\n' .. payload)
+      redis.call('ZADD', LEASES, now() + ARGV[1], delivery)
+      redis.call('HSET', record, 'delivery', delivery)
+      redis.call('RPOP', queue)
+      return {queue, payload, delivery}
+    end
+    redis.call('RPOP', queue) -- a copy of one that is held, has ended, or was sent anew
+  end
+end
+return false
+""")
+
+NOTE_START = _script("""
+-- KEYS: record; ARGV: field that counts the starts, seconds of a record, delivery by which the task came
+local delivery = ARGV[3]
+if delivery ~= '' then -- without Redis as broker there is none
+  local tag, started = unpack(redis.call('HMGET', KEYS[1], 'tag', 'started'))
+  if redis.call('HEXISTS', HELD, delivery) == 0 or (tag and tag ~= tag_of(delivery)) then return false end
+  if started == delivery then redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end -- asked again: the answer was lost
+  redis.call('HSET', KEYS[1], 'started', delivery)
+end
+local number = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return {number, redis.call('HEXISTS', KEYS[1], 'cancelled')}
+""")
+
+SETTLE = _script("""
+-- ARGV: delivery
+local _, id = held_by(ARGV[1])
+if not id then return 0 end
+if redis.call('HGET', RECORD .. id, 'tag') == tag_of(ARGV[1]) then
+  redis.call('HDEL', RECORD .. id, 'tag', 'queue', 'message')
+  redis.call('ZREM', OPEN, id)
+end
+let_go(ARGV[1], id)
+return 1
+""")
+
+GIVE_BACK = _script("""
+-- ARGV: delivery
+return give_back(ARGV[1])
+""")
+
+HAND_BACK = _script("""
+-- ARGV: delivery, field that counts the starts, whether also what was started
+local _, id = held_by(ARGV[1])
+if not id then return 0 end
+if redis.call('HGET', RECORD .. id, 'started') == ARGV[1] then
+  if ARGV[3] == '0' then return 0 end
+  redis.call('HINCRBY', RECORD .. id, ARGV[2], -1)
+end
+return give_back(ARGV[1])
+""")
+
+RENEW = _script("""
+-- ARGV: seconds, deliveries
+for i = 2, #ARGV do redis.call('ZADD', LEASES, 'XX', now() + ARGV[1], ARGV[i]) end
+""")
+
+RECOVER = _script("""
+-- KEYS: all queues; ARGV: seconds between two looks, seconds without one that mean an outage,
+-- seconds in which holders come back from it, seconds of a lease, most messages
+local time, last = now(), tonumber(redis.call('GET', 'leases:checked'))
+local since = last and time - last or 0
+if last and since >= 0 and since < tonumber(ARGV[1]) then return false end -- another worker has just looked
+redis.call('SET', 'leases:checked', time)
+if since < 0 then -- the clock was set back: what the old one promised would lie as far ahead
+  for _, delivery in ipairs(redis.call('HKEYS', HELD)) do
+    redis.call('ZADD', LEASES, 'LT', time + ARGV[4], delivery)
+  end
+  redis.call('DEL', 'leases:trusted')
+elseif redis.call('HLEN', HELD) > redis.call('ZCARD', LEASES) then -- somebody has deleted leases
+  for _, delivery in ipairs(redis.call('HKEYS', HELD)) do redis.call('ZADD', LEASES, 'NX', time + ARGV[4], delivery) end
+end
+-- where nobody could look (Redis was away, or every worker), nobody may have been able to renew
+if since > tonumber(ARGV[2]) then redis.call('SET', 'leases:trusted', time + ARGV[3]) end
+local back = 0
+if time >= tonumber(redis.call('GET', 'leases:trusted') or 0) then
+  for _, delivery in ipairs(redis.call('ZRANGE', LEASES, '-inf', time, 'BYSCORE', 'LIMIT', 0, ARGV[5])) do
+    local given_back = give_back(delivery)
+    if given_back == 0 then redis.call('ZREM', LEASES, delivery) end -- a lease on nothing
+    back = back + given_back
+  end
+end
+local there = redis.call('HLEN', HELD)
+for _, queue in ipairs(KEYS) do there = there + redis.call('LLEN', queue) end
+return {back, redis.call('ZCARD', OPEN) - there}
+""")
+
+PUSH_AGAIN = _script("""
+-- ARGV: id, tag
+local record = RECORD .. ARGV[1]
+local tag, queue, payload, delivery = unpack(redis.call('HMGET', record, 'tag', 'queue', 'message', 'delivery'))
+if tag ~= ARGV[2] or not payload then return 0 end
+if delivery and redis.call('HEXISTS', HELD, delivery) == 1 then return 0 end
+redis.call('LPUSH', queue, payload)
+redis.call('HDEL', record, 'delivery')
+ring()
+return 1
+""")
