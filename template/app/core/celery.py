@@ -10,6 +10,7 @@ from celery.schedules import crontab
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import app.core.redis_transport  # takes the place of kombu's own
+import app.core.task_cancellation
 import app.core.worker_heartbeat
 import app.core.worker_shutdown  # noqa: F401 (they connect their signals)
 from app.core.brokers import priority, queues, transport_options
@@ -53,6 +54,7 @@ celery_app.conf.update(
     result_expires=settings.result_expires,
     result_extended=True,
     task_track_started=True,
+    task_store_errors_even_if_ignored=True,
     # queues, and in each an urgency from 0 to 9
     task_queues=queues(settings),
     task_default_queue="default",

@@ -2,25 +2,27 @@
 
 from typing import Any
 
-from celery import Celery
+from celery import Celery, states
 from celery.backends.redis import RedisBackend, SentinelBackend
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from redis.sentinel import SentinelManagedConnection
 
+from app.core.task_keys import RECORD_SECONDS
+from app.core.task_record import note_end, note_failure
 from app.core.worker_redis import OUTAGES
 
 ManagedConnection: Any = SentinelManagedConnection  # untyped
 
 STORE = """
--- KEYS: the task's key; ARGV: its new state as JSON, seconds to keep it
+-- KEYS: the task's key; ARGV: its new status, that and more as JSON, seconds to keep it; returns the status that stands
 local stored = redis.call('GET', KEYS[1])
 local read, meta = pcall(cjson.decode, stored or '{}')
 local status = read and meta.status
-if status == 'SUCCESS' or status == 'FAILURE' or status == 'REVOKED' then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-redis.call('PUBLISH', KEYS[1], ARGV[1])
-return 1
+if status == 'SUCCESS' or status == 'FAILURE' or status == 'REVOKED' then return status end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+redis.call('PUBLISH', KEYS[1], ARGV[2])
+return ARGV[1]
 """
 
 
@@ -49,7 +51,12 @@ class ResultBackend(RedisBackend):
         """In one step, where Celery reads first and then writes: a late worker's word must not replace the last one."""
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta |= {"task_id": task_id}
-        self.client.eval(STORE, 1, self.get_key_for_task(task_id), self.encode(meta), self.app.conf.result_expires)
+        kept = RECORD_SECONDS if state == states.FAILURE else self.app.conf.result_expires
+        stands = self.client.eval(STORE, 1, self.get_key_for_task(task_id), state, self.encode(meta), int(kept))
+        if state == states.FAILURE and stands == b"FAILURE":
+            note_failure(task_id, request)
+        if state in states.READY_STATES:
+            note_end(task_id)
         return result
 
     def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from celery import Task, current_task, states
 from celery.exceptions import Ignore, Reject
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 from celery.utils.time import get_exponential_backoff_interval
+from redis.exceptions import RedisError
 
 from app.core.config.celery import get_celery_settings
 from app.core.logging import configure_logging
 from app.core.task_arguments import TaskArguments
-from app.core.task_record import note_start
+from app.core.task_record import are_cancelled, note_failure, note_start
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +30,8 @@ OUTAGE_RETRIES = 30
 """About a quarter of an hour."""
 MOST_STARTS = 5
 """How often a task is started whose worker dies each time, before it is given up."""
+ABORT_INTERVAL = 0.2
+"""Seconds between two looks whether a task was cancelled."""
 PROGRESS_INTERVAL = 0.2
 """Seconds between two reports of progress that are written down."""
 
@@ -93,7 +96,25 @@ class BaseTask(Task[P, R]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.name.startswith("celery."):
             args, kwargs = (), self.arguments.bind(args, kwargs)
-        return super().__call__(*args, **kwargs)
+        try:
+            return super().__call__(*args, **kwargs)
+        except Reject as rejected:
+            if not getattr(rejected, "requeue", False):  # Celery would drop it, and nobody would know
+                self.backend.mark_as_failure(self.request.id, rejected, request=self.request)
+            raise
+
+    def is_aborted(self) -> bool:
+        """Whether the task was cancelled. One that runs for long asks now and then, cleans up, and returns.
+
+        It has CELERY_CANCEL_GRACE seconds for that; then its process is terminated. Asking often costs nothing.
+        """
+        request, now = self.request, time.monotonic()
+        if request.id is None or now - getattr(request, "asked_at", -ABORT_INTERVAL) < ABORT_INTERVAL:
+            return getattr(request, "was_cancelled", False)
+        request.asked_at = now
+        with contextlib.suppress(RedisError):
+            (request.was_cancelled,) = are_cancelled([request.id])
+        return getattr(request, "was_cancelled", False)
 
     def report_progress(self, current: int, total: int, message: str = "") -> None:
         """Tell how far a running task is; written down at most once in PROGRESS_INTERVAL, and when all is done."""
@@ -125,6 +146,8 @@ class BaseTask(Task[P, R]):
         """Its worker was lost before it had acknowledged the message; the task itself may have ended all the same."""
         stored = self.backend.get_task_meta(task_id)
         if stored["status"] in states.READY_STATES:
+            if stored["status"] == states.FAILURE:  # nor may its failure have been kept
+                note_failure(task_id, self.request)
             if self.request.chord:  # it may not have been told
                 self.backend.on_chord_part_return(self.request, stored["status"], stored["result"])
             logger.info("task had ended already", status=stored["status"])

@@ -8,7 +8,8 @@ from kombu.transport.redis import Channel
 from kombu.utils.json import dumps
 from redis import Redis
 
-from app.core.task_keys import RECORD_SECONDS, record_key
+from app.core.config.celery import get_celery_settings
+from app.core.task_keys import record_key
 from app.core.task_scripts import (
     GIVE_BACK,
     HAND_BACK,
@@ -57,11 +58,11 @@ def push_command(queue: str, message: Mapping[str, Any], record: Mapping[str, st
     """What EVAL has to be given to push a task's message, as kombu would have written it, to the list `queue`."""
     once = "1" if message["properties"].get("once") else "0"
     fields = [text for field in record.items() for text in field]
-    return [PUSH, 1, queue, dumps(message), RECORD_SECONDS, once, *fields]
+    return [PUSH, 1, queue, dumps(message), get_celery_settings().result_expires, once, *fields]
 
 
 def receive_command(lists: Sequence[str]) -> list[Any]:
-    return [RECEIVE, len(lists), *lists, LEASE_SECONDS, RECORD_SECONDS]
+    return [RECEIVE, len(lists), *lists, LEASE_SECONDS]
 
 
 def read_received(answer: list[bytes] | None) -> Received | None:
@@ -86,7 +87,7 @@ class Deliveries:
 
     def settle(self, delivery: str) -> None:
         """The message is done with."""
-        self._broker.eval(SETTLE, 0, delivery)
+        self._broker.eval(SETTLE, 0, delivery, get_celery_settings().result_expires)
 
     def give_back(self, delivery: str) -> None:
         """Put it where it is received next."""

@@ -1,7 +1,7 @@
 """The names under which Redis keeps what is known of tasks, beside those that Celery chooses itself."""
 
 RECORD_SECONDS = 7 * 24 * 3600
-"""How long a task is remembered from the moment it was queued, or tried again."""
+"""How long a task is remembered that is not finished, from when it was queued or tried again, and one that failed."""
 WORKERS = "workers"
 """Sorted set in the results database: worker name, by the time of its last heartbeat."""
 BEATS = "beats"
@@ -19,10 +19,24 @@ LAST_RUNS = "schedule:last-runs"
 def record_key(task_id: str) -> str:
     """Hash in the broker's database, or in that of the results where the broker is not Redis.
 
-    Written together with the message: `name`, `queued_at`, and what task_delivery.py keeps. Later `cancelled`, and
-    under `starts:<retries>` how many times a worker has started it.
+    Written together with the message: `name`, `owner`, `queued_at`, and what task_delivery.py keeps. Later under
+    `starts:<retries>` how many times a worker has started it, `ended`, `cancelled`, and of one that failed `failed`,
+    `arguments` and `replayed_as`.
     """
     return f"task:{task_id}"
+
+
+def list_key(kind: str, owner: str | None = None) -> str:
+    """Sorted set beside the records: ids of an owner's tasks, or of all, that are of that kind, by time.
+
+    "recent" are all, "open" those whose message is not done with, "failed" and "cancelled" how they ended.
+    """
+    return f"tasks:{kind}:of:{owner}" if owner else f"tasks:{kind}"
+
+
+def claim_key(owner: str | None, key: str) -> str:
+    """In the same place: the task that was queued with this idempotency key, and for what."""
+    return f"idempotency:{owner or ''}:{key}"
 
 
 def result_key(task_id: str) -> str:

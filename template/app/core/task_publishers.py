@@ -2,78 +2,100 @@
 
 import asyncio
 import contextvars
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-from celery import Celery, Task
+from celery import Celery
 from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
 from kombu.utils.json import dumps
 from redis.asyncio import Redis
 
-from app.core.task_delivery import push_command, queue_lists
-from app.core.task_keys import RECORD_SECONDS, record_key
-from app.core.task_message import MessageBuilder
+from app.core.config.celery import get_celery_settings
+from app.core.task_delivery import queue_lists
+from app.core.task_keys import record_key
+from app.core.task_message import MessageBuilder, NewTask
+from app.core.task_scripts import ENQUEUE, ENTER
 
 T = TypeVar("T")
-Record = dict[str, str]
 
 THREADS = 8
 """That send at the same time, to a broker other than Redis."""
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A task that is queued under this key is the only one, for as long as the claim lasts."""
+
+    key: str
+    is_for: str
+    """What the key may be used for again."""
+    seconds: int
+
+
+NO_CLAIM = Claim("", "", 1)
+
+
+class Answer(NamedTuple):
+    outcome: Literal["queued", "claimed", "reused", "full"]
+    """claimed: by an earlier task, which was queued for the same; reused: for something else; full: over the limit."""
+    task_id: str
+
+
+@dataclass(frozen=True)
 class Depth:
     waiting: dict[str, int]
     """Messages by queue, over all priorities."""
+    by_priority: dict[str, dict[int, int]] | None
+    """The same by priority, 9 being the most urgent; None where the broker does not tell."""
     unacknowledged: int | None
     """Handed to a worker and not finished; None where the broker does not tell."""
 
 
 class Publisher(Protocol):
-    async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
-        """Queue the task and keep its record; returns the task's id."""
-        ...
-
-    async def revoke(self, task_id: str) -> None:
-        """Tell all workers to drop the task, or to stop it."""
+    async def publish(self, new: NewTask, claim: Claim = NO_CLAIM, limit: int | None = None) -> Answer:
+        """Queue the task and keep its record, unless the claim or the limit on its owner's unfinished ones forbids."""
         ...
 
     async def depth(self) -> Depth: ...
 
 
+def _record(new: NewTask) -> list[str]:
+    return ["name", new.task.name, "queued_at", datetime.now(UTC).isoformat()]
+
+
 class RedisPublisher:
-    """Record and message reach Redis in one step: neither is ever there without the other."""
+    """Record, claim and message reach Redis in one step: none is ever there without the others."""
 
     def __init__(self, app: Celery[Any], broker: Redis) -> None:
         self._app = app
         self._messages = MessageBuilder(app)
         self._broker = broker
 
-    async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
-        key, message = self._messages.task(task, kwargs)
-        await self._broker.eval(*push_command(key, message, record))
-        task_id: str = message["headers"]["id"]
-        return task_id
-
-    async def revoke(self, task_id: str) -> None:
-        key, message = self._messages.revoke(task_id)
-        await self._broker.publish(key, dumps(message))
+    async def publish(self, new: NewTask, claim: Claim = NO_CLAIM, limit: int | None = None) -> Answer:
+        key, message = self._messages.task(new)
+        kept = get_celery_settings().result_expires
+        arguments: list[Any] = [dumps(message), kept, limit or "", claim.is_for, claim.seconds, *_record(new)]
+        return Answer(*await self._broker.eval(ENQUEUE, 2, key, claim.key, *arguments))
 
     async def depth(self) -> Depth:
         queues = list(self._app.amqp.queues)
         async with self._broker.pipeline(transaction=False) as pipeline:
-            for queue in queues:
-                for key in queue_lists([queue]):
-                    pipeline.llen(key)
+            for key in queue_lists(queues):  # by priority, and in each by queue
+                pipeline.llen(key)
             pipeline.hlen(Channel.unacked_key)
             *lengths, unacknowledged = await pipeline.execute()
-        steps = len(Channel.priority_steps)
-        waiting = {queue: sum(lengths[i * steps : (i + 1) * steps]) for i, queue in enumerate(queues)}
-        return Depth(waiting, unacknowledged)
+        by_priority = {
+            queue: {
+                9 - step: length for step, length in zip(Channel.priority_steps, lengths[i :: len(queues)], strict=True)
+            }
+            for i, queue in enumerate(queues)
+        }
+        waiting = {queue: sum(lengths.values()) for queue, lengths in by_priority.items()}
+        return Depth(waiting, by_priority, unacknowledged)
 
 
 class KombuPublisher:
@@ -87,29 +109,25 @@ class KombuPublisher:
         once: dict[str, Any] = {"connect_timeout": patience, "transport_options": {"max_retries": 0}}
         self._connections: Any = app.connection_for_write(**once).Pool(THREADS)  # its stubs lack most of it
 
-    async def publish(self, task: Task[..., Any], kwargs: dict[str, Any], record: Record) -> str:
-        task_id = str(uuid.uuid4())
-        async with self._records.pipeline(transaction=True) as transaction:
-            transaction.hset(record_key(task_id), mapping=dict[Any, Any](record))
-            transaction.expire(record_key(task_id), RECORD_SECONDS)
-            await transaction.execute()
-        await self._in_thread(self._send, task, kwargs, task_id)
-        return task_id
-
-    async def revoke(self, task_id: str) -> None:
-        await self._in_thread(self._revoke, task_id)
+    async def publish(self, new: NewTask, claim: Claim = NO_CLAIM, limit: int | None = None) -> Answer:
+        """Where it is not known whether the message was sent, the next one with the same claim sends it again."""
+        kept = get_celery_settings().result_expires
+        about: list[Any] = [new.task_id, kept, limit or "", claim.is_for, claim.seconds, new.owner or ""]
+        answer = Answer(*await self._records.eval(ENTER, 1, claim.key, *about, *_record(new), "sent", ""))
+        if answer.outcome == "claimed" and await self._records.hget(record_key(answer.task_id), "sent") == "":
+            new = replace(new, task_id=answer.task_id)
+        elif answer.outcome != "queued":
+            return answer
+        await self._in_thread(self._send, new)
+        await self._records.hset(record_key(new.task_id), "sent", "1")
+        return answer
 
     async def depth(self) -> Depth:
-        return Depth(await self._in_thread(self._count_waiting), unacknowledged=None)
+        return Depth(await self._in_thread(self._count_waiting), by_priority=None, unacknowledged=None)
 
-    def _send(self, connection: Any, task: Task[..., Any], kwargs: dict[str, Any], task_id: str) -> None:
+    def _send(self, connection: Any, new: NewTask) -> None:
         # not a second time by itself: what was not confirmed may have arrived all the same
-        options = {"connection": connection, "retry": False}
-        options |= {"timeout": self._patience, "confirm_timeout": self._patience}
-        task.apply_async(kwargs=kwargs, task_id=task_id, **options)
-
-    def _revoke(self, connection: Any, task_id: str) -> None:
-        self._app.control.revoke(task_id, terminate=True, connection=connection)
+        new.send(connection=connection, retry=False, timeout=self._patience, confirm_timeout=self._patience)
 
     def _count_waiting(self, connection: Any) -> dict[str, int]:
         queues: dict[str, Any] = self._app.amqp.queues

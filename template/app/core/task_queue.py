@@ -1,13 +1,13 @@
-"""The queue as the API sees it: queue, find and cancel tasks, and look at the whole; awaited, under a deadline."""
+"""The queue as the API sees it: queue, find, list, cancel and replay tasks, and look at the whole; under a deadline."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
-from celery import Task
+from celery import states
 from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -19,13 +19,29 @@ from app.core.celery import celery_app
 from app.core.config.celery import get_celery_settings
 from app.core.redis import open_redis
 from app.core.resources import Resource, UnavailableError
+from app.core.result_backend import STORE
 from app.core.sentinel import is_sentinel, open_master
-from app.core.task_keys import ALIVE_SECONDS, LAST_RUNS, RECORD_SECONDS, WORKERS, record_key, result_key
-from app.core.task_publishers import Depth, KombuPublisher, Publisher, RedisPublisher
-from app.core.task_state import TaskState, read_task_state
+from app.core.task_keys import ALIVE_SECONDS, LAST_RUNS, RECORD_SECONDS, WORKERS, list_key, record_key, result_key
+from app.core.task_list import Page, Place, TaskList
+from app.core.task_message import NewTask
+from app.core.task_publishers import NO_CLAIM, Claim, Depth, KombuPublisher, Publisher, RedisPublisher
+from app.core.task_scripts import NOTE_CANCELLATION
+from app.core.task_state import FIELDS, Status, TaskState, cancelled_meta, read_task_state
 
 MAX_CONNECTIONS = 50
 """To each of the two databases, from one API process."""
+
+
+class TooManyTasksError(Exception):
+    """The owner has as many unfinished tasks as it may have."""
+
+
+class KeyReusedError(Exception):
+    """An idempotency key came a second time, with something else."""
+
+
+class NotReplayableError(Exception):
+    """The message says why."""
 
 
 class TaskQueue:
@@ -35,36 +51,65 @@ class TaskQueue:
         self._publisher = publisher
         self._records = records
         self._results = results
+        self._list = TaskList(records, results)
         self._deadline = deadline
 
-    async def enqueue(self, task: Task[..., Any], kwargs: dict[str, Any]) -> str:
-        """Queue it as `task.apply_async(kwargs=kwargs)` would, and record it. Returns its id."""
-        record = {"name": task.name, "queued_at": datetime.now(UTC).isoformat()}
-        task_id: str = await self._in_time(self._publisher.publish(task, kwargs, record))
+    async def enqueue(self, new: NewTask, *, claim: Claim = NO_CLAIM, limit: int | None = None) -> str:
+        """Queue it, and record it. Returns its id, or that of the task which has the claim already.
+
+        With an id that was queued before nothing happens where the broker is Redis. TooManyTasksError where its owner
+        has `limit` unfinished ones; KeyReusedError where the claim is for something else.
+        """
+        answer = await self._in_time(self._publisher.publish(new, claim, limit))
+        if answer.outcome == "full":
+            raise TooManyTasksError
+        if answer.outcome == "reused":
+            raise KeyReusedError
+        task_id: str = answer.task_id
         return task_id
 
     async def find(self, task_id: str) -> TaskState | None:
         """The task as it stands, or None if no task with this id was queued here."""
         record, stored = await self._in_time(
-            asyncio.gather(
-                self._records.hmget(record_key(task_id), "name", "queued_at", "cancelled"),
-                self._results.get(result_key(task_id)),
-            )
+            asyncio.gather(self._records.hmget(record_key(task_id), FIELDS), self._results.get(result_key(task_id)))
         )
-        name, queued_at, cancelled = record
-        if name is None:
-            return None
-        return read_task_state(task_id, name, queued_at, stored, cancelled=cancelled is not None)
+        return read_task_state(task_id, record, stored)
 
-    async def cancel(self, task_id: str) -> None:
-        """Keep it from starting, even where no worker is up to hear of it, and stop it if it runs (prefork pool)."""
-        await self._in_time(self._mark_as_cancelled(record_key(task_id)))
-        await self._in_time(self._publisher.revoke(task_id))
+    async def list_tasks(
+        self, owner: str | None, *, status: Status | None, name: str | None, limit: int, after: Place | None
+    ) -> Page:
+        """The newest tasks of an owner, or of all."""
+        page: Page = await self._in_time(self._list.read(owner, status=status, name=name, limit=limit, after=after))
+        return page
 
-    async def _mark_as_cancelled(self, key: str) -> None:
+    async def cancel(self, task: TaskState) -> bool:
+        """Keep it from starting, and let workers stop it if it runs. False if it had ended already.
+
+        What is stored of it stays: whatever a worker stores later is left out.
+        """
+        await self._in_time(self._records.eval(NOTE_CANCELLATION, 0, task.task_id))
+        stored: list[Any] = [states.REVOKED, json.dumps(cancelled_meta(task)), get_celery_settings().result_expires]
+        stands: str = await self._in_time(self._results.eval(STORE, 1, result_key(task.task_id), *stored))
+        return stands == states.REVOKED
+
+    async def replay(self, task: TaskState) -> str:
+        """Queue a new task with the arguments of one that failed; a second time it answers with the same new one."""
+        if task.status != states.FAILURE:
+            raise NotReplayableError(f"Task {task.task_id} did not fail: it is {task.status}.")
+        arguments = await self._in_time(self._records.hget(record_key(task.task_id), "arguments"))
+        if not arguments or task.name not in celery_app.tasks:
+            raise NotReplayableError(f"The arguments of task {task.task_id} are not known, or there is no {task.name}.")
+        args, kwargs = json.loads(arguments)
+        new = NewTask(celery_app.tasks[task.name], kwargs, args=tuple(args), owner=task.owner)
+        task_id = await self.enqueue(new, claim=Claim(f"replay:{task.task_id}", "", RECORD_SECONDS))
+        await self._in_time(self._note_replay(task, task_id))
+        return task_id
+
+    async def _note_replay(self, task: TaskState, replayed_as: str) -> None:
         async with self._records.pipeline(transaction=True) as transaction:
-            transaction.hset(key, "cancelled", "1")
-            transaction.expire(key, RECORD_SECONDS)
+            transaction.hset(record_key(task.task_id), "replayed_as", replayed_as)
+            for owner in {task.owner, None}:
+                transaction.zrem(list_key("failed", owner), task.task_id)
             await transaction.execute()
 
     async def workers(self) -> list[str]:

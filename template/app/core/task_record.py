@@ -1,12 +1,15 @@
-"""The record of a task as workers use it: they count its starts there, and learn whether it was cancelled."""
+"""The record of a task as workers use it: what has become of it, and whether it was cancelled meanwhile."""
 
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import structlog
+from kombu.utils.json import dumps
 
-from app.core.task_keys import RECORD_SECONDS, record_key
-from app.core.task_scripts import NOTE_START
+from app.core.config.celery import get_celery_settings
+from app.core.task_keys import record_key
+from app.core.task_scripts import NOTE_END, NOTE_FAILURE, NOTE_START
 from app.core.worker_redis import OUTAGES, records_client
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -25,14 +28,37 @@ def starts_field(retries: int) -> str:
 def note_start(task_id: str, retries: int, delivery: str | None) -> Start | None:
     """Count a start of the task; None where its message was handed to another worker since this one got it.
 
-    Waits for Redis while it is away, for a task is not to fail for that. Without Redis as broker there is no delivery.
+    Without Redis as broker there is no delivery.
     """
-    command: list[Any] = [NOTE_START, 1, record_key(task_id), starts_field(retries), RECORD_SECONDS, delivery or ""]
+    answer = _patiently(NOTE_START, 1, record_key(task_id), starts_field(retries), delivery or "")
+    return Start(answer[0], cancelled=bool(answer[1])) if answer else None
+
+
+def note_failure(task_id: str, request: Any) -> None:
+    """Put the task among those that failed for good, with its arguments, from which it can be replayed."""
+    args, kwargs = getattr(request, "args", None), getattr(request, "kwargs", None)
+    _patiently(NOTE_FAILURE, 0, task_id, dumps([args, kwargs]) if args is not None else "")
+
+
+def note_end(task_id: str) -> None:
+    """Where the broker is Redis, settling the message does so."""
+    if not get_celery_settings().broker_is_redis:
+        _patiently(NOTE_END, 0, task_id, get_celery_settings().result_expires)
+
+
+def are_cancelled(task_ids: Iterable[str]) -> list[bool]:
+    """RedisError where it is not known."""
+    with records_client().pipeline(transaction=False) as pipeline:
+        for task_id in task_ids:
+            pipeline.hexists(record_key(task_id), "cancelled")
+        return pipeline.execute()
+
+
+def _patiently(script: str, number_of_keys: int, *arguments: str | int) -> Any:
+    """Wait for Redis while it is away, for a task is not to fail for that."""
     while True:
         try:
-            answer: Any = records_client().eval(*command)
+            return records_client().eval(script, number_of_keys, *arguments)
         except OUTAGES as error:
-            logger.warning("a task waits for Redis before it starts", error=repr(error))
+            logger.warning("a task waits for Redis, which keeps its record", error=repr(error))
             time.sleep(1)
-        else:
-            return Start(answer[0], cancelled=bool(answer[1])) if answer else None

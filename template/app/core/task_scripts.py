@@ -13,16 +13,16 @@ stops at its first command, with nothing moved. Scripts reach keys that they do 
 
 from kombu.transport.redis import Channel
 
-from app.core.task_keys import record_key
+from app.core.task_keys import RECORD_SECONDS, list_key, record_key
 
 BELL = "queues:bell"
 """A list in the broker's database: workers that found nothing wait for an element, which each push leaves here."""
-OPEN = "tasks:open"
-"""A sorted set there: ids of the tasks whose message is neither acknowledged nor dropped, by the time of its push."""
+OPEN = list_key("open")
+"""A sorted set there: ids of the tasks whose message is neither acknowledged nor dropped, by the time of the first."""
 
 _COMMON = f"""
 local HELD, LEASES, OPEN, BELL = '{Channel.unacked_key}', '{Channel.unacked_index_key}', '{OPEN}', '{BELL}'
-local RECORD = '{record_key("")}'
+local RECORD, RECORD_SECONDS = '{record_key("")}', {RECORD_SECONDS}
 
 local function now()
   local time = redis.call('TIME')
@@ -34,14 +34,45 @@ local function ring()
   redis.call('LTRIM', BELL, 0, 99)
 end
 
--- tag and id of a task's message; nothing for an answer to `celery inspect`, and for junk
+-- the list of that kind of an owner's tasks
+local function list_of(owner, kind)
+  return kind .. ':of:' .. owner
+end
+
+local function list_task(id, owner, kind)
+  redis.call('ZADD', kind, 'NX', now(), id)
+  if owner then redis.call('ZADD', list_of(owner, kind), 'NX', now(), id) end
+end
+
+local function unlist_task(id, owner, kind)
+  redis.call('ZREM', kind, id)
+  if owner then redis.call('ZREM', list_of(owner, kind), id) end
+end
+
+local function trim(owner, kind, seconds)
+  redis.call('ZREMRANGEBYSCORE', kind, '-inf', now() - seconds)
+  if owner then redis.call('ZREMRANGEBYSCORE', list_of(owner, kind), '-inf', now() - seconds) end
+end
+
+-- what failed is remembered for longer
+local function note_end(id, seconds)
+  local owner, failed = unpack(redis.call('HMGET', RECORD .. id, 'owner', 'failed'))
+  unlist_task(id, owner, OPEN)
+  redis.call('HSET', RECORD .. id, 'ended', '1')
+  if not failed then redis.call('EXPIRE', RECORD .. id, seconds) end
+end
+
+-- tag, id and owner of a task's message; nothing for an answer to `celery inspect`, and for junk
 local function read(payload)
   local ok, message = pcall(cjson.decode, payload)
   if not ok or type(message) ~= 'table' then return end
   if type(message.headers) ~= 'table' or type(message.properties) ~= 'table' then return end
   local tag, id = message.properties.delivery_tag, message.headers.id
   if type(tag) ~= 'string' or type(id) ~= 'string' then return end
-  if not string.find(tag, '[^ -~]') and not string.find(id, '%c') then return tag, id end
+  if string.find(tag, '[^ -~]') or string.find(id, '%c') then return end
+  local owner = message.headers.owner
+  if type(owner) == 'string' and owner ~= '' then return tag, id, owner end
+  return tag, id
 end
 
 -- the queue of a held message, the id of its task, and the message; nothing unless this delivery still holds it
@@ -75,24 +106,93 @@ def _script(steps: str) -> str:
     return _COMMON + steps
 
 
-PUSH = _script("""
--- KEYS: queue; ARGV: payload, seconds, whether the id may be pushed once only, fields of the record
-local tag, id = read(ARGV[1])
-if not tag then return redis.error_reply('ERR no message of a task that Redis can read: its id, or what is in it') end
-local record = RECORD .. id
-if ARGV[3] == '1' and redis.call('EXISTS', record) == 1 then return 0 end
-for i = 4, #ARGV, 2 do redis.call('HSETNX', record, ARGV[i], ARGV[i + 1]) end
-redis.call('HSET', record, 'tag', tag, 'queue', KEYS[1], 'message', ARGV[1])
-redis.call('HDEL', record, 'delivery')
-redis.call('EXPIRE', record, ARGV[2])
-redis.call('ZADD', OPEN, now(), id)
-redis.call('LPUSH', KEYS[1], ARGV[1])
-ring()
+_ENTER = f"""
+local RECENT = '{list_key("recent")}'
+
+-- the task's record, with the fields from ARGV[first] on, and the lists in which it is found
+local function enter(id, owner, seconds, first)
+  local record = RECORD .. id
+  for i = first, #ARGV, 2 do redis.call('HSETNX', record, ARGV[i], ARGV[i + 1]) end
+  if owner then redis.call('HSETNX', record, 'owner', owner) end
+  redis.call('HDEL', record, 'delivery', 'ended')
+  redis.call('EXPIRE', record, RECORD_SECONDS)
+  list_task(id, owner, OPEN)
+  list_task(id, owner, RECENT)
+  trim(owner, RECENT, seconds)
+end
+
+local function push(queue, payload, seconds, first)
+  local tag, id, owner = read(payload)
+  enter(id, owner, seconds, first)
+  redis.call('HSET', RECORD .. id, 'tag', tag, 'queue', queue, 'message', payload)
+  redis.call('LPUSH', queue, payload)
+  ring()
+end
+
+local function check(payload)
+  local tag, id = read(payload)
+  if tag then return id end
+  return nil, redis.error_reply('ERR no message of a task that Redis can read: its id, or what is in it')
+end
+
+-- the answer to a caller whose task is not to be queued, or nothing
+local function refuse(id, owner, limit, claim, claim_is_for, claim_seconds)
+  local claimed = claim ~= '' and redis.call('GET', claim)
+  if claimed then
+    local task, is_for = string.match(claimed, '^(%S+) (.*)$')
+    return is_for == claim_is_for and {{'claimed', task}} or {{'reused', task}}
+  end
+  if owner and limit ~= '' then
+    redis.call('ZREMRANGEBYSCORE', list_of(owner, OPEN), '-inf', now() - RECORD_SECONDS)
+    if redis.call('ZCARD', list_of(owner, OPEN)) >= tonumber(limit) then return {{'full', ''}} end
+  end
+  if claim ~= '' then redis.call('SET', claim, id .. ' ' .. claim_is_for, 'EX', claim_seconds) end
+end
+"""
+
+PUSH = _script(
+    _ENTER
+    + """
+-- KEYS: queue; ARGV: payload, seconds for which what ended is kept, whether the id may be pushed once only, fields
+local id, unreadable = check(ARGV[1])
+if not id then return unreadable end
+if ARGV[3] == '1' and redis.call('EXISTS', RECORD .. id) == 1 then return 0 end
+push(KEYS[1], ARGV[1], ARGV[2], 4)
 return 1
-""")
+"""
+)
+
+ENQUEUE = _script(
+    _ENTER
+    + """
+-- a new task of a caller's; KEYS: queue, claim or ''; ARGV: payload, seconds for which what ended is kept,
+-- most unfinished tasks of its owner or '', what the claim is for, seconds of the claim, fields of the record
+local id, unreadable = check(ARGV[1])
+if not id then return unreadable end
+if redis.call('EXISTS', RECORD .. id) == 1 then return {'queued', id} end
+local _, _, owner = read(ARGV[1])
+local refused = refuse(id, owner, ARGV[3], KEYS[2], ARGV[4], ARGV[5])
+if refused then return refused end
+push(KEYS[1], ARGV[1], ARGV[2], 6)
+return {'queued', id}
+"""
+)
+
+ENTER = _script(
+    _ENTER
+    + """
+-- the same where the message goes to another broker; KEYS: claim or ''; ARGV: id, seconds for which what ended is
+-- kept, most unfinished tasks of its owner or '', what the claim is for, seconds of the claim, owner or '', fields
+local owner = ARGV[6] ~= '' and ARGV[6]
+local refused = refuse(ARGV[1], owner, ARGV[3], KEYS[1], ARGV[4], ARGV[5])
+if refused then return refused end
+enter(ARGV[1], owner, ARGV[2], 7)
+return {'queued', ARGV[1]}
+"""
+)
 
 RECEIVE = _script("""
--- KEYS: queues, in the order in which to look; ARGV: seconds of the lease, seconds of a record
+-- KEYS: queues, in the order in which to look; ARGV: seconds of the lease
 for _, queue in ipairs(KEYS) do
   while true do
     local payload = redis.call('LINDEX', queue, -1)
@@ -106,7 +206,7 @@ for _, queue in ipairs(KEYS) do
     local counts, delivery = unpack(redis.call('HMGET', record, 'tag', 'delivery'))
     if not counts and redis.call('EXISTS', record) == 0 then -- sent by a program that keeps no records
       redis.call('HSET', record, 'tag', tag)
-      redis.call('EXPIRE', record, ARGV[2])
+      redis.call('EXPIRE', record, RECORD_SECONDS)
       counts = tag
     end
     if counts == tag and not (delivery and redis.call('HEXISTS', HELD, delivery) == 1) then
@@ -125,8 +225,8 @@ return false
 """)
 
 NOTE_START = _script("""
--- KEYS: record; ARGV: field that counts the starts, seconds of a record, delivery by which the task came
-local delivery = ARGV[3]
+-- KEYS: record; ARGV: field that counts the starts, delivery by which the task came
+local delivery = ARGV[2]
 if delivery ~= '' then -- without Redis as broker there is none
   local tag, started = unpack(redis.call('HMGET', KEYS[1], 'tag', 'started'))
   if redis.call('HEXISTS', HELD, delivery) == 0 or (tag and tag ~= tag_of(delivery)) then return false end
@@ -134,20 +234,47 @@ if delivery ~= '' then -- without Redis as broker there is none
   redis.call('HSET', KEYS[1], 'started', delivery)
 end
 local number = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], RECORD_SECONDS)
 return {number, redis.call('HEXISTS', KEYS[1], 'cancelled')}
 """)
 
 SETTLE = _script("""
--- ARGV: delivery
+-- ARGV: delivery, seconds for which what ended is kept
 local _, id = held_by(ARGV[1])
 if not id then return 0 end
 if redis.call('HGET', RECORD .. id, 'tag') == tag_of(ARGV[1]) then
   redis.call('HDEL', RECORD .. id, 'tag', 'queue', 'message')
-  redis.call('ZREM', OPEN, id)
+  note_end(id, ARGV[2])
 end
 let_go(ARGV[1], id)
 return 1
+""")
+
+NOTE_END = _script("""
+-- where another broker settles the message; ARGV: id, seconds for which what ended is kept
+if redis.call('EXISTS', RECORD .. ARGV[1]) == 1 then note_end(ARGV[1], ARGV[2]) end
+""")
+
+NOTE_FAILURE = _script(f"""
+-- ARGV: id, arguments as JSON or ''
+local FAILED, record = '{list_key("failed")}', RECORD .. ARGV[1]
+if redis.call('EXISTS', record) == 0 then return end
+redis.call('HSET', record, 'failed', '1', 'arguments', ARGV[2])
+redis.call('EXPIRE', record, RECORD_SECONDS)
+local owner = redis.call('HGET', record, 'owner')
+list_task(ARGV[1], owner, FAILED)
+trim(owner, FAILED, RECORD_SECONDS)
+""")
+
+NOTE_CANCELLATION = _script(f"""
+-- ARGV: id
+local CANCELLED, record = '{list_key("cancelled")}', RECORD .. ARGV[1]
+if redis.call('EXISTS', record) == 0 then return end
+redis.call('HSET', record, 'cancelled', '1')
+local owner = redis.call('HGET', record, 'owner')
+list_task(ARGV[1], owner, CANCELLED)
+trim(owner, CANCELLED, RECORD_SECONDS)
+if owner then redis.call('ZREM', list_of(owner, OPEN), ARGV[1]) end
 """)
 
 GIVE_BACK = _script("""

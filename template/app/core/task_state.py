@@ -1,8 +1,9 @@
 """What is known of a task, put together from its record and from what Celery stores of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from celery import states
@@ -10,6 +11,9 @@ from celery import states
 from app.core.config.base import get_app_env
 
 Status = Literal["PENDING", "STARTED", "PROGRESS", "RETRY", "SUCCESS", "FAILURE", "REVOKED"]
+
+FIELDS = ("name", "owner", "queued_at", "cancelled", "ended", "replayed_as")
+"""Of the record, in the order in which `read_task_state` takes them."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class TaskState:
 
     task_id: str
     name: str
+    owner: str | None
     status: Status
     progress: dict[str, Any] | None
     result: Any
@@ -33,30 +38,54 @@ class TaskState:
     started_at: str | None
     finished_at: str | None
     retries: int
+    replayed_as: str | None = None
+    """The task that runs with the arguments of this one, which failed."""
 
     @property
     def finished(self) -> bool:
         return self.status in states.READY_STATES
 
 
-def read_task_state(task_id: str, name: str, queued_at: str, stored: str | None, *, cancelled: bool) -> TaskState:
-    """Put it together from its record and Celery's own JSON in the result backend."""
+def read_task_state(task_id: str, record: Sequence[str | None], stored: str | None) -> TaskState | None:
+    """Put it together from its record and Celery's own JSON in the result backend; None where there is no record."""
+    name, owner, queued_at, cancelled, ended, replayed_as = record
+    if name is None or queued_at is None:
+        return None
     meta: dict[str, Any] = json.loads(stored) if stored else {}
-    status = meta.get("status", "PENDING")
+    # of a task whose result is ignored only a failure is stored
+    status: Status = meta.get("status") or ("SUCCESS" if ended else "PENDING")
     if cancelled and status not in states.READY_STATES:
         status = "REVOKED"
     return TaskState(
         task_id=task_id,
         name=name,
+        owner=owner,
         status=status,
         progress=meta.get("progress"),
-        result=meta["result"] if status == "SUCCESS" else None,
+        result=meta.get("result") if status == "SUCCESS" else None,
         error=_read_error(meta) if status in ("FAILURE", "RETRY") else None,
         queued_at=queued_at,
         started_at=meta.get("started_at"),
         finished_at=meta.get("date_done"),
         retries=meta.get("retries") or 0,
+        replayed_as=replayed_as,
     )
+
+
+def cancelled_meta(task: TaskState) -> dict[str, Any]:
+    """What Celery stores of a task that was revoked."""
+    return {
+        "task_id": task.task_id,
+        "name": task.name,
+        "status": states.REVOKED,
+        "result": {"exc_type": "TaskRevokedError", "exc_message": ["cancelled"], "exc_module": "celery.exceptions"},
+        "traceback": None,
+        "children": [],
+        "started_at": task.started_at,
+        "date_done": datetime.now(UTC).isoformat(),
+        "progress": task.progress,
+        "retries": task.retries,
+    }
 
 
 def _read_error(meta: Mapping[str, Any]) -> TaskError:

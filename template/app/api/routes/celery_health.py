@@ -19,5 +19,6 @@ async def read_celery_health(response: Response) -> CeleryHealth:
         status="ok" if workers else "no workers",
         workers=workers,
         waiting=depth.waiting,
+        by_priority=depth.by_priority,
         unacknowledged=depth.unacknowledged,
     )

@@ -6,16 +6,17 @@ from typing import Any
 from celery.schedules import maybe_schedule
 from fastapi import APIRouter
 
+from app.api.callers import CallerDep
 from app.api.problems import problems
 from app.core.celery import beat_schedule, celery_app
 from app.core.task_queue import task_queue
 from app.schemas.tasks import ScheduleEntry
 
-router = APIRouter(prefix="/api/v1/schedule", tags=["schedule"], responses=problems(503))
+router = APIRouter(prefix="/api/v1/schedule", tags=["schedule"], responses=problems(401, 503))
 
 
 @router.get("")
-async def read_schedule() -> list[ScheduleEntry]:
+async def read_schedule(_caller: CallerDep) -> list[ScheduleEntry]:
     last_runs = await task_queue.get().last_runs()
     return [_entry(name, last_runs.get(name)) for name in beat_schedule]
 

@@ -1,30 +1,60 @@
-"""Tasks over HTTP: queue one that is exposed by name, see how it is, cancel it."""
+"""Tasks over HTTP: queue one that is exposed by name, see how it is, list, cancel and replay them."""
 
+import base64
+import binascii
+import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Path, Response, status
+from fastapi import APIRouter, Body, Header, HTTPException, Query, Response, status
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
+from app.api.callers import Caller, CallerDep, OwnTask, find_own_task
 from app.api.problems import problems
+from app.core.config.task_api import get_task_api_settings
 from app.core.task_base import BaseTask
-from app.core.task_queue import task_queue
-from app.core.task_state import TaskState
-from app.schemas.tasks import QueuedTask, TaskOut
+from app.core.task_keys import claim_key
+from app.core.task_list import Place
+from app.core.task_message import NewTask
+from app.core.task_publishers import NO_CLAIM, Claim
+from app.core.task_queue import KeyReusedError, NotReplayableError, TooManyTasksError, task_queue
+from app.core.task_state import Status
+from app.schemas.tasks import QueuedTask, QueueOptions, TaskOut, TaskPage
 from app.services.errors import ConflictError, NotFoundError
 from app.tasks import exposed_tasks
 
-router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(422, 503))
+router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(401, 422, 503))
 
-TaskId = Annotated[str, Path(examples=["0198c7a4-6f0e-4b6e-9f2e-6a1d5b7c9e10"])]
+IDEMPOTENCY_SECONDS = 24 * 3600
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[!-~]+$",
+        description="The same key with the same request answers with the same task, for 24 hours.",
+    ),
+]
 
 
 def _endpoint(task: BaseTask[..., Any]) -> Callable[..., Awaitable[QueuedTask]]:
     """An endpoint whose body is the task's own arguments."""
 
-    async def queue_task(body: BaseModel, response: Response) -> QueuedTask:
-        task_id = await task_queue.get().enqueue(task, body.model_dump(mode="json", exclude_unset=True))
+    async def queue_task(
+        body: BaseModel,
+        response: Response,
+        caller: CallerDep,
+        options: Annotated[QueueOptions, Query()],
+        idempotency_key: IdempotencyKey = None,
+    ) -> QueuedTask:
+        arguments = body.model_dump(mode="json", exclude_unset=True)
+        new = NewTask(task, arguments, owner=caller.owner, eta=options.start_at(), priority=options.priority)
+        task_id = await _queue(new, _claim(caller, idempotency_key, [task.name, arguments, options.model_dump_json()]))
         response.headers["Location"] = f"{router.prefix}/{task_id}"
         return QueuedTask(task_id=UUID(task_id), name=task.name)
 
@@ -34,12 +64,38 @@ def _endpoint(task: BaseTask[..., Any]) -> Callable[..., Awaitable[QueuedTask]]:
     return queue_task
 
 
+def _claim(caller: Caller, key: str | None, request: object) -> Claim:
+    if key is None:
+        return NO_CLAIM
+    is_for = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    return Claim(claim_key(caller.owner, key), is_for, IDEMPOTENCY_SECONDS)
+
+
+async def _queue(new: NewTask, claim: Claim) -> str:
+    limit = get_task_api_settings().unfinished_limit
+    try:
+        return await task_queue.get().enqueue(new, claim=claim, limit=limit)
+    except KeyReusedError:
+        message = "has been used for another request; take a new key for a new request"
+        raise _invalid("header", "Idempotency-Key", message) from None
+    except TooManyTasksError:
+        detail = f"You have {limit} unfinished tasks, which is the most; wait until some of them have ended."
+        headers = {"Retry-After": "5"}
+        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, detail, headers) from None
+
+
+def _invalid(*place_and_message: str) -> RequestValidationError:
+    *place, message = place_and_message
+    return RequestValidationError([{"type": "value_error", "loc": place, "msg": message}])
+
+
 for task in exposed_tasks():
     router.add_api_route(
         f"/{task.name}",
         _endpoint(task),
         methods=["POST"],
         status_code=status.HTTP_202_ACCEPTED,
+        responses=problems(429),
         summary=f"Queue {task.name}",
         description=task.__doc__,
         operation_id=f"queue_{task.name.replace('.', '_')}",
@@ -47,30 +103,60 @@ for task in exposed_tasks():
 
 
 @router.post("/{name}", include_in_schema=False)
-async def refuse_unknown_task(name: str) -> None:
+async def refuse_unknown_task(name: str, _caller: CallerDep) -> None:
     raise NotFoundError(f"There is no task {name!r} to queue; {router.prefix} in /docs lists those that can be.")
 
 
+@router.get("")
+async def list_tasks(
+    caller: CallerDep,
+    status: Status | None = None,
+    name: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before")] = None,
+) -> TaskPage:
+    """The caller's tasks, newest first. A page may hold fewer than `limit`, and yet have a `next` one."""
+    after = _read_cursor(cursor) if cursor else None
+    page = await task_queue.get().list_tasks(caller.sees_only, status=status, name=name, limit=limit, after=after)
+    return TaskPage(
+        tasks=[TaskOut.model_validate(task) for task in page.tasks], next=page.next and _write_cursor(page.next)
+    )
+
+
+def _write_cursor(place: Place) -> str:
+    return base64.urlsafe_b64encode(f"{place.score!r} {place.task_id}".encode()).decode()
+
+
+def _read_cursor(cursor: str) -> Place:
+    try:
+        score, task_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii").split(" ")
+        place = Place(float(score), task_id)
+        if _write_cursor(place) != cursor:
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise _invalid("query", "cursor", "is not the `next` of a page") from None
+    return place
+
+
 @router.get("/{task_id}", responses=problems(404))
-async def read_task(task_id: TaskId) -> TaskOut:
-    return TaskOut.model_validate(await _find(task_id))
+async def read_task(task: OwnTask) -> TaskOut:
+    return TaskOut.model_validate(task)
 
 
 @router.delete("/{task_id}", status_code=status.HTTP_202_ACCEPTED, responses=problems(404, 409))
-async def cancel_task(task_id: TaskId) -> TaskOut:
-    """A waiting task never starts; a running one is stopped."""
-    task = await _find(task_id)
-    if task.finished:
-        raise ConflictError(f"Task {task_id} has ended already: {task.status}.")
-    await task_queue.get().cancel(task.task_id)
-    return TaskOut.model_validate(await _find(task_id))
+async def cancel_task(task: OwnTask, caller: CallerDep) -> TaskOut:
+    """A waiting task never starts; a running one is asked to stop, and ended if it does not."""
+    if task.finished or not await task_queue.get().cancel(task):
+        raise ConflictError(f"Task {task.task_id} has ended already.")
+    return TaskOut.model_validate(await find_own_task(task.task_id, caller))
 
 
-async def _find(task_id: str) -> TaskState:
+@router.post("/{task_id}/replay", status_code=status.HTTP_202_ACCEPTED, responses=problems(404, 409))
+async def replay_task(task: OwnTask, response: Response) -> QueuedTask:
+    """Queue a task that failed once more, as a new one with the same arguments; asked twice, it is the same new one."""
     try:
-        found = await task_queue.get().find(str(UUID(task_id)))
-    except ValueError:  # no id at all
-        found = None
-    if found is None:
-        raise NotFoundError(f"There is no task {task_id}.")
-    return found
+        task_id = await task_queue.get().replay(task)
+    except NotReplayableError as error:
+        raise ConflictError(str(error)) from None
+    response.headers["Location"] = f"{router.prefix}/{task_id}"
+    return QueuedTask(task_id=UUID(task_id), name=task.name)

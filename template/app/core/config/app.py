@@ -1,8 +1,9 @@
-"""The service itself: its name and its logs."""
+"""The service itself: its name, its logs, and how much it reads of a request."""
 
 from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from app.core.config.base import ServiceSettings, load
@@ -13,6 +14,8 @@ class AppSettings(ServiceSettings):
 
     name: str = "Service"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    body_limit: Annotated[int, Field(ge=1)] = 1_048_576
+    """Bytes."""
 
 
 @cache

@@ -57,6 +57,8 @@ class CelerySettings(ServiceSettings):
     worker_max_tasks_per_child: PositiveInt = 1_000
     worker_soft_shutdown_timeout: PositiveFloat = 30
     """Seconds that running tasks have to end when the worker is told to stop."""
+    cancel_grace: PositiveFloat = 5
+    """Seconds that a running task has to end by itself when it is cancelled."""
     queue_deadline: PositiveFloat = 1
     """Seconds after which a request that queues or reads a task gives up on Redis."""
 
