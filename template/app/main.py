@@ -7,7 +7,9 @@ from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import add_error_handlers
+from app.api.request_id import is_request_id
 from app.api.routes import find_routers
 from app.core.config.app import get_app_settings
 from app.core.config.base import check_settings
@@ -29,7 +31,8 @@ def create_app() -> FastAPI:
     add_error_handlers(app)
     for router in routers:
         app.include_router(router)
-    app.add_middleware(CorrelationIdMiddleware)
+    app.add_middleware(BodyLimitMiddleware, limit=get_app_settings().body_limit)
+    app.add_middleware(CorrelationIdMiddleware, validator=is_request_id)
     return app
 
 

@@ -2,7 +2,6 @@
 
 from http import HTTPStatus
 from socket import gaierror
-from typing import Any
 
 import structlog
 from asgi_correlation_id import correlation_id
@@ -12,6 +11,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.api.problems import problem_response
 from app.core.resources import UnavailableError
@@ -21,6 +21,11 @@ logger = structlog.stdlib.get_logger(__name__)
 
 AWAY = (UnavailableError, OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, TimeoutError, gaierror)
 """How a server that we depend on shows that it is away: our own word for it, and those of the database drivers."""
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+MOST_FAULTS = 20
+"""Of one request that are told; a large body can hold a hundred thousand."""
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -33,20 +38,24 @@ def add_error_handlers(app: FastAPI) -> None:
     app.exception_handler(Exception)(_unexpected)
 
 
-async def _http(_request: Request, error: HTTPException) -> JSONResponse:
-    return problem_response(error.status_code, error.detail, headers=error.headers)
+async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    headers = dict(error.headers or {})
+    if "Allow" in headers:  # of one route, where several may share the path
+        headers["Allow"] = ", ".join(method for method in METHODS if _is_allowed(request, method))
+    return problem_response(error.status_code, error.detail, headers=headers)
+
+
+def _is_allowed(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-    errors = [_field_error(fault) for fault in error.errors()]
+    errors = [
+        {"field": ".".join(map(str, fault["loc"])), "message": fault["msg"]} for fault in error.errors()[:MOST_FAULTS]
+    ]
     detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
-
-
-def _field_error(fault: dict[str, Any]) -> dict[str, str]:
-    if fault["type"] == "json_invalid":  # its location is a number of characters
-        return {"field": "body", "message": f"{fault['msg']}: {fault['ctx']['error']}"}
-    return {"field": ".".join(map(str, fault["loc"])), "message": fault["msg"]}
 
 
 async def _not_found(_request: Request, error: NotFoundError) -> JSONResponse:

@@ -1,10 +1,12 @@
 """The arguments of a task: a model made of its parameters, which the API publishes and the worker checks by."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from app.core.strict_json import Fault, find_faults
 
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -23,13 +25,19 @@ class TaskArguments:
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """As keyword arguments, converted to the parameters' types, or ArgumentsError naming each fault."""
         try:
-            given = self.model.model_validate(self._signature.bind(*args, **kwargs).arguments)
+            named = self._signature.bind(*args, **kwargs).arguments
+            if faults := list(find_faults(named)):
+                raise ArgumentsError(_describe(faults))
+            given = self.model.model_validate(named)
         except ValidationError as error:
-            faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-            raise ArgumentsError("; ".join(faults)) from None
+            raise ArgumentsError(_describe(Fault(fault["loc"], fault["msg"]) for fault in error.errors())) from None
         except TypeError as error:
             raise ArgumentsError(str(error)) from None
         return {name: getattr(given, name) for name in self.model.model_fields}
+
+
+def _describe(faults: Iterable[Fault]) -> str:
+    return "; ".join(f"{'.'.join(map(str, fault.place))}: {fault.message}" for fault in faults)
 
 
 def _model(task_name: str, signature: inspect.Signature) -> type[BaseModel]:
@@ -40,4 +48,5 @@ def _model(task_name: str, signature: inspect.Signature) -> type[BaseModel]:
         annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
         fields[parameter.name] = (annotation, ... if parameter.default is parameter.empty else parameter.default)
     title = "".join(word.capitalize() for word in task_name.replace(".", "_").split("_")) + "Arguments"
-    return create_model(title, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+    return create_model(title, __config__=config, **fields)

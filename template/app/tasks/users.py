@@ -10,6 +10,8 @@ from app.core.celery import celery_app, with_db_init
 from app.services import user_cleanup, user_statistics
 
 CLEANUP_BATCH = 500
+Day = Annotated[date, Field(lt=date.max)]
+"""The day after it is one too."""
 
 
 class DayFigures(TypedDict):
@@ -20,7 +22,7 @@ class DayFigures(TypedDict):
 
 @celery_app.task(name="users.update_stats", exposed=True)
 @with_db_init
-async def update_stats(*, day: date | None = None, session: AsyncSession) -> DayFigures:
+async def update_stats(*, day: Day | None = None, session: AsyncSession) -> DayFigures:
     """Count the users of a day (today, unless given) and write the figures down."""
     async with session.begin():
         figures = await user_statistics.update(session, day or datetime.now(UTC).date())

@@ -5,19 +5,21 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response, status
 
 from app.api.dependencies import SessionDep
+from app.api.json_route import JsonRoute
 from app.api.problems import problems
+from app.core.strict_json import StrictJson
 from app.models.users import User
 from app.schemas.users import UserCreate, UserOut, UserPage, UserUpdate
 from app.services import users
 
-router = APIRouter(prefix="/api/v1/users", tags=["users"], responses=problems(422, 503))
+router = APIRouter(prefix="/api/v1/users", tags=["users"], responses=problems(422, 503), route_class=JsonRoute)
 
 LARGEST_ID = 2**31 - 1
 UserId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, response_model=UserOut, responses=problems(409))
-async def create_user(body: UserCreate, session: SessionDep, response: Response) -> User:
+async def create_user(body: Annotated[UserCreate, StrictJson()], session: SessionDep, response: Response) -> User:
     async with session.begin():
         user = await users.create(session, email=body.email, name=body.name)
     response.headers["Location"] = f"{router.prefix}/{user.id}"
@@ -41,7 +43,7 @@ async def read_user(user_id: UserId, session: SessionDep) -> User:
 
 
 @router.patch("/{user_id}", response_model=UserOut, responses=problems(404, 409))
-async def update_user(user_id: UserId, body: UserUpdate, session: SessionDep) -> User:
+async def update_user(user_id: UserId, body: Annotated[UserUpdate, StrictJson()], session: SessionDep) -> User:
     async with session.begin():
         return await users.update(session, user_id, body.model_dump(exclude_unset=True))
 
