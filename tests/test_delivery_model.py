@@ -23,7 +23,7 @@ from rendering import ROOT
 
 sys.path.append(str(ROOT / "template"))
 
-from app.core import task_record
+from app.core import task_delivery, task_record
 from app.core.task_delivery import LEASE_SECONDS, Deliveries, Received
 from app.core.task_keys import record_key
 from app.core.task_leases import OUTAGE_SECONDS, RECOVER_SECONDS, RENEW_SECONDS, RETURN_SECONDS
@@ -95,6 +95,7 @@ class Delivery(RuleBasedStateMachine):
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr(server_mixin, "time", SimpleNamespace(time=lambda: self.now))
         self._patch.setattr(task_record, "records_client", lambda: self.redis)
+        self._patch.setattr(task_delivery, "get_celery_settings", lambda: SimpleNamespace(result_expires=86_400))
         self.deliveries = Deliveries(self.redis)
         self.tasks: dict[str, Task] = {}
         self.held: list[Holding] = []
