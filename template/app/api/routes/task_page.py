@@ -7,7 +7,8 @@ from fastapi.staticfiles import StaticFiles
 
 router = APIRouter(prefix="/tasks/ui", include_in_schema=False)
 
-FILES = StaticFiles(directory=Path(__file__).parents[1] / "pages" / "tasks")
+FOLDER = Path(__file__).parents[1] / "pages" / "tasks"
+FILES = StaticFiles(directory=FOLDER)
 HEADERS = {
     "Cache-Control": "no-cache",  # kept, and asked for again: after a deployment no old script meets a new page
     "Content-Security-Policy": (

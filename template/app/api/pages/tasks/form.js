@@ -6,52 +6,69 @@ export function findTasks(document) {
   for (const [path, { post }] of Object.entries(document.paths)) {
     const name = /^\/api\/v1\/tasks\/([^/{}]+)$/.exec(path)?.[1];
     if (!name || !post) continue;
-    const schema = post.requestBody?.content?.["application/json"]?.schema ?? {};
-    found.set(name, { name, path: path.slice(1), description: post.description ?? "", schema: plain(schema, document) });
+    const { description = "", parameters = [] } = post;
+    const schema = plain(post.requestBody?.content?.["application/json"]?.schema ?? {}, document);
+    const options = parameters.filter((parameter) => parameter.in === "query");
+    found.set(name, { name, path: path.slice(1), description, schema, options });
   }
   return found;
 }
 
-/** Fields for all arguments of a task, in place of those that `parent` holds. */
-export function makeFields(parent, task, document) {
-  const { properties, required = [] } = task.schema;
-  const fields = properties
-    ? Object.entries(properties).map(([name, schema]) => new Field(name, plain(schema, document), required.includes(name)))
-    : [new Field("body", task.schema, true)];
-  parent.replaceChildren(...fields.map((field) => field.element));
-  return fields;
+/** A field for each argument of a task; one for all of them where they are not told apart. */
+export function argumentFields({ schema }, document) {
+  if (!schema.properties) return [new Field("body", "", schema, true)];
+  const { properties, required = [] } = schema;
+  return Object.entries(properties).map(
+    ([name, property]) => new Field("body", name, plain(property, document), required.includes(name)),
+  );
 }
 
-/** The body that the fields hold; undefined after each field at fault has said so. */
-export function readBody(fields, task) {
-  const values = fields.map((field) => [field.name, field.read()]);
-  if (fields.some((field) => field.fault)) return undefined;
-  if (!task.schema.properties) return values[0][1] ?? {};
-  return Object.fromEntries(values.filter(([, value]) => value !== undefined));
+/** A field for each way to queue a task, whatever its arguments: when, how urgent. */
+export function optionFields({ options }, document) {
+  return options.map(
+    ({ name, description, schema = {}, required = false }) =>
+      new Field("query", name, { description, ...plain(schema, document) }, required),
+  );
+}
+
+/** The body and the query that the fields hold; undefined after each field at fault has said so. */
+export function readFields(fields) {
+  let body = {};
+  const query = new URLSearchParams();
+  for (const field of fields) {
+    const value = field.read();
+    if (value === undefined) continue;
+    if (field.place === "query") query.set(field.name, value);
+    else if (field.name) body[field.name] = value;
+    else body = value;
+  }
+  return fields.some((field) => field.fault) ? undefined : { body, query };
 }
 
 /** Put what the API found wrong beside the fields; what belongs to none of them comes back. */
 export function showErrors(fields, errors) {
   const left = [];
-  for (const { field: place, message } of errors) {
-    const path = String(place).split(".").filter((part, index) => index || part !== "body");
-    const field = fields.find(({ name }) => name === path[0]) ?? fields.find(({ name }) => name === "body");
-    if (field) field.complain(path.length > 1 ? `${path.slice(1).join(".")}: ${message}` : message);
-    else left.push(path.length ? `${path.join(".")}: ${message}` : message);
+  for (const { field: path, message } of errors) {
+    const field = fields.find((one) => path === one.path || path.startsWith(`${one.path}.`));
+    const inside = field ? path.slice(field.path.length + 1) : path.replace(/^(body|query)(\.|$)/, "");
+    const text = inside ? `${inside}: ${message}` : message;
+    if (field) field.complain(text);
+    else left.push(text);
   }
   return left;
 }
 
 class Field {
-  constructor(name, schema, required) {
+  constructor(place, name, schema, required) {
+    this.place = place;
     this.name = name;
+    this.path = name ? `${place}.${name}` : place; // as errors name it
     this.schema = schema;
-    this.required = required;
     this.kind = kindOf(schema, required);
     this.input = makeInput(this.kind, schema, required);
-    this.input.id = `argument-${name}`;
+    this.input.id = this.path;
     this.input.setAttribute("aria-describedby", `${this.input.id}-hint ${this.input.id}-error`);
-    const label = make("label", name);
+    const label = make("label", name || "Arguments");
     label.htmlFor = this.input.id;
     if (!required) label.append(" ", make("small", "(optional)"));
     const hint = make("p", hintOf(schema, this.kind));
@@ -147,7 +164,7 @@ function limit(input, schema) {
 
 function hintOf(schema, kind) {
   const parts = [];
-  if (schema.description) parts.push(schema.description);
+  if (schema.description) parts.push(schema.description.replace(/\.$/, ""));
   const least = schema.minimum ?? schema.exclusiveMinimum;
   const most = schema.maximum ?? schema.exclusiveMaximum;
   if (least !== undefined && most !== undefined) parts.push(`${least} to ${most}`);
@@ -156,7 +173,8 @@ function hintOf(schema, kind) {
   if (kind === "json") parts.push(schema.type ? `JSON: ${schema.type}` : "JSON");
   if (kind === "moment") parts.push("in your time zone");
   if (kind === "text" && schema.format) parts.push(schema.format);
-  if (schema.default !== undefined && schema.default !== null) parts.push(`${asText(schema.default)} unless given`);
+  const typed = kind === "number" || kind === "text"; // of the others the form shows what it is
+  if (typed && schema.default !== undefined && schema.default !== null) parts.push(`${asText(schema.default)} unless given`);
   return parts.join(" · ");
 }
 

@@ -115,7 +115,7 @@ export class Row {
     const { queued_at: queued, started_at: started, finished_at: finished, retries } = this.task;
     const said = ["queued ", time(queued)];
     if (started && finished) said.push(` · ran for ${duration(new Date(finished) - new Date(started))}`);
-    else if (started) said.push(` · running for ${duration(wholeSeconds(Date.now() - new Date(started)))}`);
+    else if (started && this.task.status !== "RETRY") said.push(` · running for ${duration(wholeSeconds(Date.now() - new Date(started)))}`);
     if (retries) said.push(` · ${retries} ${retries === 1 ? "retry" : "retries"}`);
     const text = said.map((part) => part.textContent ?? part).join("");
     if (this.part(".times").textContent !== text) this.part(".times").replaceChildren(...said);
@@ -169,8 +169,8 @@ function wholeSeconds(milliseconds) {
 
 function duration(milliseconds) {
   const seconds = milliseconds / 1000;
-  if (seconds < 10 && !Number.isInteger(seconds)) return `${seconds.toFixed(1)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  if (seconds < 10 && !Number.isInteger(seconds)) return `${seconds.toFixed(1)}\u00a0s`;
+  if (seconds < 60) return `${Math.round(seconds)}\u00a0s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}\u00a0min ${Math.floor(seconds % 60)}\u00a0s`;
+  return `${Math.floor(seconds / 3600)}\u00a0h ${Math.floor((seconds % 3600) / 60)}\u00a0min`;
 }

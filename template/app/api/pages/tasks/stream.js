@@ -54,7 +54,8 @@ async function read(path, signal, place, onTask) {
   try {
     const response = await send("GET", path, { headers, signal: either });
     if (!response.ok) throw await problem(response);
-    for await (const event of events(response.body)) {
+    if (response.status === 204) place.ended = true; // nothing new will come
+    for await (const event of place.ended ? [] : events(response.body)) {
       clearTimeout(timer);
       timer = setTimeout(() => silence.abort(), SILENCE);
       if (event.retry) place.pause = event.retry;

@@ -1,7 +1,7 @@
 // The page: lists the caller's tasks and keeps the list up to date, queues, cancels and replays.
 
 import { call, key, Problem } from "./api.js";
-import { findTasks, makeFields, readBody, showErrors } from "./form.js";
+import { argumentFields, findTasks, optionFields, readFields, showErrors } from "./form.js";
 import { hasEnded, Row, short, STATUSES } from "./rows.js";
 import { follow, inSlot } from "./stream.js";
 
@@ -392,7 +392,12 @@ function showFields() {
   idempotencyKey = "";
   at("queue-error").textContent = "";
   at("task-description").textContent = task.description;
-  fields = makeFields(at("fields"), task, openapi);
+  const given = argumentFields(task, openapi);
+  const options = optionFields(task, openapi);
+  at("arguments").replaceChildren(...given.map((field) => field.element));
+  at("options").replaceChildren(...options.map((field) => field.element));
+  at("more-options").hidden = !options.length;
+  fields = [...given, ...options];
 }
 
 async function queue(event) {
@@ -401,15 +406,18 @@ async function queue(event) {
   const task = chosenTask();
   if (!task || button.hasAttribute("aria-disabled")) return;
   at("queue-error").textContent = "";
-  const body = readBody(fields, task);
-  if (body === undefined) {
+  const read = readFields(fields);
+  if (!read) {
     focusFault();
     return;
   }
   button.setAttribute("aria-disabled", "true");
   idempotencyKey ||= randomKey(); // kept until it is known that the task was queued: to press again does no harm
   try {
-    const queued = await call("POST", task.path, { body, headers: { "Idempotency-Key": idempotencyKey } });
+    const queued = await call("POST", read.query.size ? `${task.path}?${read.query}` : task.path, {
+      body: read.body,
+      headers: { "Idempotency-Key": idempotencyKey },
+    });
     idempotencyKey = "";
     mine.add(queued.task_id);
     say(`${queued.name} is queued as ${short(queued.task_id)}.`);
@@ -430,7 +438,9 @@ function complainOfQueueing(error) {
 }
 
 function focusFault() {
-  fields.find((field) => field.fault)?.input.focus();
+  const field = fields.find(({ fault }) => fault);
+  if (field?.place === "query") at("more-options").open = true;
+  field?.input.focus();
 }
 
 function randomKey() {
@@ -451,7 +461,7 @@ at("status").replaceChildren(
 at("filter").addEventListener("submit", (event) => (event.preventDefault(), changeFilter()));
 at("filter").addEventListener("change", changeFilter);
 at("task").addEventListener("change", showFields);
-at("fields").addEventListener("input", () => (idempotencyKey = ""));
+at("queue-form").addEventListener("input", () => (idempotencyKey = ""));
 at("queue-form").addEventListener("submit", queue);
 at("more").addEventListener("click", loadMore);
 addEventListener("popstate", () => (readFilter(), reload()));
