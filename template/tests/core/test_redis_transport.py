@@ -100,6 +100,20 @@ def test_what_is_no_message_is_dropped_settled_and_logged(
     assert [event["event"] for event in log()] == ["dropped what is no message from a queue"]
 
 
+@pytest.mark.parametrize("tag", ["ä", "two\nlines", "tag"])
+def test_a_task_that_redis_could_not_read_is_dropped_and_logged(
+    channel: Channel, settled: list[str], log: Callable[[], list[dict[str, Any]]], tag: str
+) -> None:
+    """Redis has handed it out without a delivery, so nobody holds it."""
+    properties = MESSAGE["properties"] | {"delivery_tag": tag}
+    task = MESSAGE | {"headers": {"id": "task"}, "properties": properties}
+    assert channel._read(Received("default", json.dumps(task).encode(), None)) is None
+    assert settled == []
+    (event,) = log()
+    assert (event["level"], event["queue"]) == ("error", "default")
+    assert "no plain text" in event["error"]
+
+
 @pytest.mark.parametrize("junk", [b"no JSON", b"\xff\xfe", b"", b"7", b'{"body": 1}'])
 def test_a_message_behind_junk_is_received(broker: Redis, junk: bytes, log: Callable[[], list[dict[str, Any]]]) -> None:
     broker.lpush("default", junk)
@@ -115,7 +129,11 @@ def test_a_message_behind_junk_is_received(broker: Redis, junk: bytes, log: Call
 
 @pytest.mark.parametrize(
     "task",
-    [{"headers": {"id": "junk"}, "properties": {"delivery_tag": "tag"}}, MESSAGE | {"headers": {"id": "\udcff"}}],
+    [
+        {"headers": {"id": "junk"}, "properties": {"delivery_tag": "tag"}},
+        MESSAGE | {"headers": {"id": "\udcff"}},
+        MESSAGE | {"headers": {"id": "task"}, "properties": MESSAGE["properties"] | {"delivery_tag": "ä"}},
+    ],
 )
 def test_junk_that_has_a_tag_and_an_id_is_not_held(
     broker: Redis, task: dict[str, Any], log: Callable[[], list[dict[str, Any]]]

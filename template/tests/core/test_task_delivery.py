@@ -130,6 +130,13 @@ def test_an_id_with_control_characters_is_refused(deliveries: Deliveries, broker
     assert broker.dbsize() == 0
 
 
+@pytest.mark.parametrize("tag", ["two\nlines", "\x00", "\x7f", "ä", "✓"])
+def test_a_tag_that_is_no_plain_text_is_refused(deliveries: Deliveries, broker: Redis, tag: str) -> None:
+    with pytest.raises(ResponseError, match="what is in it"):
+        push(deliveries, tag=tag)
+    assert broker.dbsize() == 0
+
+
 def test_the_messages_that_celery_builds_are_understood(deliveries: Deliveries, broker: Redis) -> None:
     built = MessageBuilder(celery_app).task(system.heartbeat, {})
     deliveries.push(built.key, built.message, RECORD)
@@ -227,6 +234,10 @@ def test_a_message_of_a_program_that_keeps_no_records_is_held_and_settled_as_any
         b'{"headers": null, "properties": null}',
         b'{"headers": {"id": 7}, "properties": {"delivery_tag": "tag"}}',
         b'{"headers": {"id": "two\\nlines"}, "properties": {"delivery_tag": "tag"}}',
+        b'{"headers": {"id": "task"}, "properties": {"delivery_tag": 7}}',
+        b'{"headers": {"id": "task"}, "properties": {"delivery_tag": "two\\nlines"}}',
+        '{"headers": {"id": "task"}, "properties": {"delivery_tag": "ä"}}'.encode(),
+        b'{"headers": {"id": "task"}, "properties": {"delivery_tag": "\xff"}}',
         json.dumps({"headers": {}, "properties": {"delivery_tag": "of an answer to `celery inspect`"}}).encode(),
     ],
 )
@@ -441,8 +452,16 @@ def test_holders_get_time_to_renew_where_nobody_could_look_for_long(deliveries: 
 
 def test_a_lease_on_nothing_is_forgotten(deliveries: Deliveries, broker: Redis) -> None:
     broker.zadd(LEASES, {"settled/1": time.time() - 1})
-    recover(deliveries)
+    assert recover(deliveries) == (0, 0)
     assert not broker.exists(LEASES)
+
+
+def test_a_lease_on_nothing_is_not_counted_as_given_back(deliveries: Deliveries, broker: Redis) -> None:
+    delivery = push_and_receive(deliveries)
+    broker.zadd(LEASES, {"settled/1": 0, "settled/2": 0})
+    let_lapse(broker, delivery)
+    assert recover(deliveries) == (1, 0)
+    assert held(broker) == set()
 
 
 def test_leases_that_were_deleted_are_given_anew(deliveries: Deliveries, broker: Redis) -> None:

@@ -63,6 +63,16 @@ def test_a_task_whose_message_another_worker_has_does_not_start(
     assert note_start("task", 0, delivery) == Start(1, cancelled=False)
 
 
+def test_a_task_whose_record_has_expired_starts_while_its_message_is_held(
+    receive: Callable[[], str], deliveries: Deliveries, broker: Redis
+) -> None:
+    delivery = receive()
+    broker.delete(KEY)
+    assert [note_start("task", 0, delivery) for _ in range(2)] == [Start(1, cancelled=False)] * 2
+    deliveries.settle(delivery)
+    assert note_start("task", 0, delivery) is None
+
+
 def test_a_cancelled_task_is_told_so(broker: Redis) -> None:
     assert note_start("task", 0, WITHOUT) == Start(1, cancelled=False)
     broker.hset(KEY, "cancelled", "1")
