@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import OperationalError
 
 from app.core.resources import UnavailableError
@@ -80,6 +81,34 @@ async def test_an_unexpected_error_is_answered_under_its_request_id(
     request_id = "0198c7a46f0e4b6e9f2e6a1d5b7c9e10"
     answer = await failing(ValueError("no")).get("/failing", headers={"X-Request-ID": request_id})
     assert answer.headers["X-Request-ID"] == request_id
+
+
+async def test_an_unexpected_error_of_a_middleware_is_answered_like_that_of_an_endpoint() -> None:
+    app = create_app()
+
+    async def fail(*_: object) -> None:
+        raise ValueError("the secret of the house")
+
+    app.add_middleware(lambda _app: fail)
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/health/live")
+    assert answer.status_code == 500
+    assert problem(answer)["title"] == "Internal Server Error"
+    assert "secret of the house" not in answer.text
+
+
+async def test_an_error_in_mid_stream_adds_nothing_to_the_stream() -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"first"
+        raise ValueError("the secret of the house")
+
+    app = create_app()
+    app.add_api_route("/stream", lambda: StreamingResponse(stream()))
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/stream")
+    assert (answer.status_code, answer.text) == (200, "first")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,22 @@ def test_each_fault_is_named() -> None:
         ARGUMENTS.bind((), {"item": None, "count": 0})
 
 
+@pytest.mark.parametrize("text", ["tea\x00", "\x1b[2J", "\ud800"])
+def test_text_that_cannot_be_stored_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ArgumentsError, match=r"^item: .*control characters"):
+        ARGUMENTS.bind((), {"item": text})
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), "NaN", "-Infinity"])
+def test_a_number_that_is_not_finite_is_refused_by_name(number: object) -> None:
+    def weigh(*, weight: float, anything: Any = None) -> None: ...
+
+    with pytest.raises(ArgumentsError, match=r"^weight: .*finite"):
+        TaskArguments("orders.weigh", weigh).bind((), {"weight": number})
+    with pytest.raises(ArgumentsError, match=r"^anything.0.tax: .*finite"):
+        TaskArguments("orders.weigh", weigh).bind((), {"weight": 1, "anything": [{"tax": float("nan")}]})
+
+
 def test_too_many_positional_arguments_are_refused() -> None:
     with pytest.raises(ArgumentsError, match="positional"):
         ARGUMENTS.bind(("tea",), {})
