@@ -28,6 +28,7 @@ settings = get_celery_settings()
 
 beat_schedule: dict[str, dict[str, Any]] = {
     "heartbeat": {"task": "system.heartbeat", "schedule": 30.0},
+    "relay of the outbox": {"task": "outbox.relay", "schedule": 10.0},
     "clean up unused accounts": {
         "task": "users.cleanup",
         "schedule": crontab(hour="3", minute="30"),
@@ -61,6 +62,7 @@ celery_app.conf.update(
     task_create_missing_queues=False,
     task_routes={
         "system.*": {"queue": "high_priority", "priority": priority(settings, 9)},
+        "outbox.*": {"queue": "high_priority", "priority": priority(settings, 9)},
         "reports.*": {"queue": "low_priority", "priority": priority(settings, 3)},
         "users.cleanup": {"queue": "low_priority", "priority": priority(settings, 0)},
         # `task_default_priority` would win over all of the above
