@@ -15,11 +15,12 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def folder(celery_service: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The service with a task file of a user's own."""
+    """The service with tasks and endpoints of a user's own."""
     folder = tmp_path_factory.mktemp("workers") / "service"
     shutil.copytree(celery_service, folder, ignore=shutil.ignore_patterns(".venv"))
     (folder / ".venv").symlink_to(celery_service / ".venv")
     shutil.copy2(HERE / "proof.py", folder / "app" / "tasks" / "proof.py")
+    shutil.copy2(HERE / "proof_routes.py", folder / "app" / "api" / "routes" / "proof.py")
     return folder
 
 
