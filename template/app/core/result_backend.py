@@ -20,8 +20,11 @@ local stored = redis.call('GET', KEYS[1])
 local read, meta = pcall(cjson.decode, stored or '{}')
 local status = read and meta.status
 if status == 'SUCCESS' or status == 'FAILURE' or status == 'REVOKED' then return status end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-redis.call('PUBLISH', KEYS[1], ARGV[2])
+-- which of two states is the newer one, a clock could not say: each worker has its own
+local version = string.format('%d', (read and tonumber(meta.version) or 0) + 1)
+local state = string.sub(ARGV[2], 1, -2) .. ', "version": ' .. version .. '}'
+redis.call('SET', KEYS[1], state, 'EX', ARGV[3])
+redis.call('PUBLISH', KEYS[1], state)
 return ARGV[1]
 """
 

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
 from celery import states
@@ -26,7 +26,8 @@ from app.core.task_list import Page, Place, TaskList
 from app.core.task_message import NewTask
 from app.core.task_publishers import NO_CLAIM, Claim, Depth, KombuPublisher, Publisher, RedisPublisher
 from app.core.task_scripts import NOTE_CANCELLATION
-from app.core.task_state import FIELDS, Status, TaskState, cancelled_meta, read_task_state
+from app.core.task_state import FIELDS, Status, TaskState, cancelled_meta, read_next_state, read_task_state
+from app.core.task_watch import TaskWatch
 
 MAX_CONNECTIONS = 50
 """To each of the two databases, from one API process."""
@@ -52,6 +53,7 @@ class TaskQueue:
         self._records = records
         self._results = results
         self._list = TaskList(records, results)
+        self._watch = TaskWatch(results)
         self._deadline = deadline
 
     async def enqueue(self, new: NewTask, *, claim: Claim = NO_CLAIM, limit: int | None = None) -> str:
@@ -74,6 +76,30 @@ class TaskQueue:
             asyncio.gather(self._records.hmget(record_key(task_id), FIELDS), self._results.get(result_key(task_id)))
         )
         return read_task_state(task_id, record, stored)
+
+    async def follow(self, state: TaskState) -> AsyncGenerator[TaskState]:
+        """The task from this state on: first that, then what comes, up to the end. Who is slow gets fewer steps.
+
+        It waits for Redis while that is away. It stops short of the end where `end_watching` was called.
+        """
+        yield state
+        if state.finished:
+            return
+        with self._watch.watch(state.task_id) as watcher:
+            async for stored in watcher:
+                following = read_next_state(state, stored)
+                if following.finished or (following.version >= state.version and following != state):
+                    yield following
+                    state = following
+                if following.finished:
+                    return
+
+    def end_watching(self) -> None:
+        """What follows a task stops, and does so at once from here on."""
+        self._watch.end()
+
+    async def aclose(self) -> None:
+        await self._watch.aclose()
 
     async def list_tasks(
         self, owner: str | None, *, status: Status | None, name: str | None, limit: int, after: Place | None
@@ -159,10 +185,15 @@ async def _open_task_queue() -> AsyncIterator[TaskQueue]:
 
     async with client(settings.result_backend) as results:
         if settings.broker_is_redis:
-            async with client(settings.broker_url) as broker:
-                yield TaskQueue(RedisPublisher(celery_app, broker), broker, results, deadline)
+            async with (
+                client(settings.broker_url) as broker,
+                aclosing(TaskQueue(RedisPublisher(celery_app, broker), broker, results, deadline)) as queue,
+            ):
+                yield queue
         else:
-            yield TaskQueue(KombuPublisher(celery_app, results, deadline), results, results, deadline)
+            publisher = KombuPublisher(celery_app, results, deadline)
+            async with aclosing(TaskQueue(publisher, results, results, deadline)) as queue:
+                yield queue
 
 
 task_queue = Resource("task queue", _open_task_queue, TaskQueue.check)

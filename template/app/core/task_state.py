@@ -40,10 +40,17 @@ class TaskState:
     retries: int
     replayed_as: str | None = None
     """The task that runs with the arguments of this one, which failed."""
+    version: int = 0
+    """Counts what was stored of the task."""
 
     @property
     def finished(self) -> bool:
         return self.status in states.READY_STATES
+
+    @property
+    def event_id(self) -> str:
+        """Tells this state of the task from any other."""
+        return f"{self.version}-{self.status}"
 
 
 def read_task_state(task_id: str, record: Sequence[str | None], stored: str | None) -> TaskState | None:
@@ -69,7 +76,14 @@ def read_task_state(task_id: str, record: Sequence[str | None], stored: str | No
         finished_at=meta.get("date_done"),
         retries=meta.get("retries") or 0,
         replayed_as=replayed_as,
+        version=meta.get("version", 0),
     )
+
+
+def read_next_state(state: TaskState, stored: str) -> TaskState:
+    """The same task by what has been stored of it since."""
+    record = (state.name, state.owner, state.queued_at, None, None, state.replayed_as)
+    return read_task_state(state.task_id, record, stored) or state
 
 
 def cancelled_meta(task: TaskState) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Header, HTTPException, Query, Response, status
+from fastapi import APIRouter, Body, Header, HTTPException, Query, Request, Response, status
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
 from app.api.callers import Caller, CallerDep, OwnTask, find_own_task
+from app.api.json_route import JsonRoute
 from app.api.problems import problems
+from app.api.task_wait import Wait, wait_for_end
 from app.core.config.task_api import get_task_api_settings
+from app.core.strict_json import StrictJson
 from app.core.task_base import BaseTask
 from app.core.task_keys import claim_key
 from app.core.task_list import Place
@@ -26,7 +29,7 @@ from app.schemas.tasks import QueuedTask, QueueOptions, TaskOut, TaskPage
 from app.services.errors import ConflictError, NotFoundError
 from app.tasks import exposed_tasks
 
-router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(401, 422, 503))
+router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(401, 413, 422, 503), route_class=JsonRoute)
 
 IDEMPOTENCY_SECONDS = 24 * 3600
 
@@ -60,7 +63,8 @@ def _endpoint(task: BaseTask[..., Any]) -> Callable[..., Awaitable[QueuedTask]]:
 
     model = task.arguments.model
     required = any(field.is_required() for field in model.model_fields.values())
-    queue_task.__annotations__["body"] = model if required else Annotated[model, Body(default_factory=model)]
+    given = Annotated[model, StrictJson()]
+    queue_task.__annotations__["body"] = given if required else Annotated[given, Body(default_factory=model)]
     return queue_task
 
 
@@ -139,8 +143,8 @@ def _read_cursor(cursor: str) -> Place:
 
 
 @router.get("/{task_id}", responses=problems(404))
-async def read_task(task: OwnTask) -> TaskOut:
-    return TaskOut.model_validate(task)
+async def read_task(request: Request, task: OwnTask, wait: Wait = None) -> TaskOut:
+    return TaskOut.model_validate(await wait_for_end(request, task, wait) if wait else task)
 
 
 @router.delete("/{task_id}", status_code=status.HTTP_202_ACCEPTED, responses=problems(404, 409))

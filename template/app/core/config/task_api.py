@@ -34,6 +34,8 @@ class TaskApiSettings(ServiceSettings):
     highest_priority: Annotated[int, Field(ge=0, le=9)] = 9
     longest_wait: PositiveFloat = 60
     """Seconds for which a request may wait for the end of a task."""
+    streams: PositiveInt = 5_000
+    """Of events, that one process of the API keeps open."""
 
     def owner_of(self, key: str) -> str | None:
         """None for a key that is unknown. Takes as long for any: a hash is compared with each that there is."""
