@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app.api.body_limit import BodyLimitMiddleware
+from app.api.documentation import operation_id
 from app.api.errors import add_error_handlers
 from app.api.request_id import is_request_id
 from app.api.routes import find_routers
@@ -27,7 +28,8 @@ def create_app() -> FastAPI:
     routers = list(find_routers())
     check_settings()  # once all modules that have some are imported
     configure_logging()
-    app = FastAPIOffline(title=get_app_settings().name, lifespan=lifespan)  # /docs asks no other host for its scripts
+    # its /docs asks no other host for its scripts
+    app = FastAPIOffline(title=get_app_settings().name, lifespan=lifespan, generate_unique_id_function=operation_id)
     add_error_handlers(app)
     for router in routers:
         app.include_router(router)

@@ -18,6 +18,10 @@ class Problem(BaseModel):
     errors: list[dict[Literal["field", "message"], str]] | None = None
 
 
+REFUSED_BODY = (413, 415, 422)
+"""How an endpoint that reads a body may refuse it."""
+
+
 def problem_response(
     status: int,
     detail: str,

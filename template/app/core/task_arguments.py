@@ -21,6 +21,9 @@ class TaskArguments:
     def __init__(self, task_name: str, function: Callable[..., Any]) -> None:
         self._signature = inspect.signature(function, eval_str=True)
         self.model = _model(task_name, self._signature)
+        returned = self._signature.return_annotation
+        self.result: Any = Any if returned is inspect.Signature.empty else returned
+        """What the task returns, as it says itself."""
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """As keyword arguments, converted to the parameters' types, or ArgumentsError naming each fault."""

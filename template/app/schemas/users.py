@@ -5,8 +5,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
+Email = Annotated[EmailStr, Field(examples=["ada@example.org"])]
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+    str,
+    Field(examples=["Ada Lovelace"]),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$"),
 ]
 
 
@@ -23,7 +26,7 @@ Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 class UserCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    email: EmailStr
+    email: Email
     name: Name
 
 
@@ -32,7 +35,7 @@ class UserUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    email: EmailStr = Field(default="")
+    email: Email = Field(default="")
     name: Name = Field(default="")
     last_activity: Moment | None = None
 

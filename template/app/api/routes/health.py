@@ -17,13 +17,13 @@ PATIENCE = 1.0
 
 
 @router.get("/live")
-async def live() -> Alive:
+async def read_liveness() -> Alive:
     """The process answers. Touches nothing else, so that a database that is away restarts no API."""
     return Alive()
 
 
 @router.get("/ready", responses={503: {"model": Readiness, "description": "Not ready"}})
-async def ready(response: Response) -> Readiness:
+async def read_readiness(response: Response) -> Readiness:
     """Everything that the service depends on answers."""
     answers = await asyncio.gather(*(_ask(resource) for resource in RESOURCES))
     parts = {resource.name: answer for resource, answer in zip(RESOURCES, answers, strict=True)}

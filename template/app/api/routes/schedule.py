@@ -17,6 +17,7 @@ router = APIRouter(prefix="/api/v1/schedule", tags=["schedule"], responses=probl
 
 @router.get("")
 async def read_schedule(_caller: CallerDep) -> list[ScheduleEntry]:
+    """What is queued by the clock, when it last was, and when it will be."""
     last_runs = await task_queue.get().last_runs()
     return [_entry(name, last_runs.get(name)) for name in beat_schedule]
 

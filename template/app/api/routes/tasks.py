@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from app.api.callers import Caller, CallerDep, OwnTask, find_own_task
 from app.api.json_route import JsonRoute
-from app.api.problems import problems
+from app.api.problems import REFUSED_BODY, problems
+from app.api.task_schemas import answer_to_queueing, answer_to_reading
 from app.api.task_wait import Wait, wait_for_end
 from app.core.config.task_api import get_task_api_settings
 from app.core.strict_json import StrictJson
@@ -29,7 +30,7 @@ from app.schemas.tasks import QueuedTask, QueueOptions, TaskOut, TaskPage
 from app.services.errors import ConflictError, NotFoundError
 from app.tasks import exposed_tasks
 
-router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(401, 413, 422, 503), route_class=JsonRoute)
+router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(401, 422, 503), route_class=JsonRoute)
 
 IDEMPOTENCY_SECONDS = 24 * 3600
 
@@ -63,7 +64,7 @@ def _endpoint(task: BaseTask[..., Any]) -> Callable[..., Awaitable[QueuedTask]]:
 
     model = task.arguments.model
     required = any(field.is_required() for field in model.model_fields.values())
-    given = Annotated[model, StrictJson()]
+    given: Any = Annotated[model, StrictJson()]
     queue_task.__annotations__["body"] = given if required else Annotated[given, Body(default_factory=model)]
     return queue_task
 
@@ -99,7 +100,7 @@ for task in exposed_tasks():
         _endpoint(task),
         methods=["POST"],
         status_code=status.HTTP_202_ACCEPTED,
-        responses=problems(429),
+        responses={202: answer_to_queueing(task), **problems(429, *REFUSED_BODY)},
         summary=f"Queue {task.name}",
         description=task.__doc__,
         operation_id=f"queue_{task.name.replace('.', '_')}",
@@ -142,9 +143,11 @@ def _read_cursor(cursor: str) -> Place:
     return place
 
 
-@router.get("/{task_id}", responses=problems(404))
-async def read_task(request: Request, task: OwnTask, wait: Wait = None) -> TaskOut:
-    return TaskOut.model_validate(await wait_for_end(request, task, wait) if wait else task)
+@router.get("/{task_id}", response_model=None, responses={200: answer_to_reading(), **problems(404)})
+async def read_task(request: Request, task: OwnTask, wait: Wait = None) -> Response:
+    """How a task is: its state, how far it is, and its result or its error; `wait` for its end with one request."""
+    found = TaskOut.model_validate(await wait_for_end(request, task, wait) if wait else task)
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.delete("/{task_id}", status_code=status.HTTP_202_ACCEPTED, responses=problems(404, 409))
