@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app.api.body_limit import BodyLimitMiddleware
-from app.api.documentation import operation_id
+from app.api.documentation import document_problems, operation_id
 from app.api.errors import add_error_handlers
 from app.api.request_id import is_request_id
 from app.api.routes import find_routers
@@ -31,6 +31,7 @@ def create_app() -> FastAPI:
     # its /docs asks no other host for its scripts
     app = FastAPIOffline(title=get_app_settings().name, lifespan=lifespan, generate_unique_id_function=operation_id)
     add_error_handlers(app)
+    document_problems(app)
     for router in routers:
         app.include_router(router)
     app.add_middleware(BodyLimitMiddleware, limit=get_app_settings().body_limit)

@@ -2,10 +2,18 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+SCHEMAS = "#/components/schemas/"
+
+
+class FieldError(BaseModel):
+    field: str
+    message: str
 
 
 class Problem(BaseModel):
@@ -15,7 +23,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[dict[Literal["field", "message"], str]] | None = None
+    errors: list[FieldError] | None = None
 
 
 REFUSED_BODY = (413, 415, 422)
@@ -42,7 +50,14 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+            "content": {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}},
         }
         for status in statuses
     }
+
+
+def problem_schemas() -> dict[str, Any]:
+    """What `problems` refers to."""
+    _, document = models_json_schema([(Problem, "serialization")], ref_template=f"{SCHEMAS}{{model}}")
+    schemas: dict[str, Any] = document["$defs"]
+    return schemas

@@ -1,10 +1,11 @@
 """Background work on users."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
+from typing_extensions import TypedDict  # of which Pydantic can make a schema on each Python
 
 from app.core.celery import celery_app, with_db_init
 from app.services import user_cleanup, user_statistics
