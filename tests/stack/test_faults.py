@@ -94,10 +94,9 @@ class Load:
 def wait_for_all(running: Stack, sent: list[str], fault: str) -> Outcome:
     """What became of the tasks with these keys, as soon as all are done or PATIENCE is at its end."""
     start = time.monotonic()
-    while set(sent) - set(done := done_tasks(running)) and time.monotonic() < start + PATIENCE:
-        time.sleep(0.5)
+    wait_until(lambda: set(sent) <= set(done_tasks(running)) or time.monotonic() > start + PATIENCE, 2 * PATIENCE)
     seconds = time.monotonic() - start
-    ours = [key for key in done if key in set(sent)]
+    ours = [key for key in done_tasks(running) if key in set(sent)]
     return Outcome(fault, len(sent), len(set(ours)), len(set(sent) - set(ours)), len(ours) - len(set(ours)), seconds)
 
 

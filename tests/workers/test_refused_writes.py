@@ -1,6 +1,5 @@
 """A Redis that answers, and takes no writes."""
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +8,8 @@ from servers import wait_until
 from workers.processes import Service
 
 REFUSING = {"min-replicas-to-write": (1, 0), "maxmemory": (1, 0)}
+NO_LOOK = "no look for messages that were left behind"
+"""The worker says so every two seconds, with tasks in its hands that have started and cannot tell their end."""
 
 
 @pytest.mark.slow
@@ -27,7 +28,7 @@ def test_tasks_wait_for_a_redis_that_takes_no_writes(new_service: Callable[[], S
         refuse, take = REFUSING[setting]
         broker.config_set(setting, refuse)
         try:
-            time.sleep(4)  # for so long
+            wait_until(lambda: len(worker.events(NO_LOOK)) >= 2, what=worker.log)
         finally:
             broker.config_set(setting, take)
         wait_until(lambda: all(result.ready() for result in results), 40, worker.log)

@@ -86,10 +86,12 @@ def test_a_task_that_another_worker_has_by_now_does_not_start(
 ) -> None:
     system.heartbeat.request.properties = {"delivery_tag": "tag/1"}
     broker.hset(record_key("0198c7a4"), "delivery", "tag/2")
-    monkeypatch.setattr("app.core.task_base.time.sleep", lambda _: None)
+    pauses: list[float] = []
+    monkeypatch.setattr("app.core.task_base.time.sleep", pauses.append)
     with pytest.raises(Reject) as raised:
         system.heartbeat.before_start("0198c7a4")
     assert raised.value.args[1]  # it is to be queued again
+    assert pauses == [1]
     assert [event["event"] for event in log()] == ["the task seems to be with another worker by now"]
     assert system.heartbeat.backend.get_task_meta("0198c7a4")["status"] == "PENDING"
 
