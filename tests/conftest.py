@@ -6,6 +6,7 @@ import pytest
 import rendering
 
 pytest_plugins = ["servers"]
+pytest.register_assert_rewrite("delivery_model")
 
 
 @pytest.fixture(scope="session", autouse=True)
