@@ -1,5 +1,6 @@
 """The course of a task as server-sent events."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -8,23 +9,35 @@ import structlog
 from fastapi import APIRouter, Depends, Header, HTTPException, Response, status
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.api.callers import OwnTask
 from app.api.problems import problems
-from app.api.stopping import heed_signals
+from app.api.stopping import cut_connection, heed_signals
 from app.core.config.task_api import get_task_api_settings
 from app.core.task_queue import task_queue
 from app.core.task_state import TaskState
 from app.schemas.tasks import TaskOut
 
 logger = structlog.stdlib.get_logger(__name__)
-router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(401, 503), lifespan=heed_signals)
+router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(401, 422, 503), lifespan=heed_signals)
 
 HEARTBEAT_SECONDS = 15
 PATIENCE_SECONDS = 30
 """With a reader that takes nothing."""
 
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="`id` of the last event that the reader has seen")
+]
+EVENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["state", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 EXAMPLE = """\
 id: 2-PROGRESS
 event: state
@@ -56,13 +69,23 @@ async def count_stream() -> AsyncIterator[None]:
 
 
 class EventStream(EventSourceResponse):
-    """Ends by itself where its reader takes nothing any more."""
+    """Leaves a reader who takes nothing any more."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        complete = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal complete
+            await send(message)
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_on)
         except SendTimeoutError:
             logger.info("a reader of events took nothing and was left", path=scope["path"])
+        if not complete:
+            cut_connection(scope)
+            await asyncio.sleep(0)  # the server notices, and does not complain that an answer is incomplete
 
 
 @router.get(
@@ -71,7 +94,7 @@ class EventStream(EventSourceResponse):
     responses={
         200: {
             "description": "The course of the task",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
+            "content": {"text/event-stream": {"itemSchema": EVENT, "example": EXAMPLE}},
         },
         204: {"description": "The reader has seen the end already"},
         **problems(404),
@@ -80,7 +103,7 @@ class EventStream(EventSourceResponse):
 async def read_events(
     task: OwnTask,
     _counted: Annotated[None, Depends(count_stream)],
-    last_event_id: Annotated[str | None, Header(description="`id` of the last event that the reader has seen")] = None,
+    last_event_id: LastEventId = None,
 ) -> Response:
     """The task as it stands, then each change: an event `state`, or `end` when it has ended, which is the last one.
 
