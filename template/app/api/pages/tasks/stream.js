@@ -77,12 +77,13 @@ export async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   let event = {};
+  let returned = false;
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return;
-    text += value;
-    // a \r at the end may be half of a \r\n
-    for (let end; (end = /\r\n|\n|\r(?!$)/.exec(text)); ) {
+    text += returned ? value.replace(/^\n/, "") : value; // the other half of a \r\n
+    returned = value.endsWith("\r");
+    for (let end; (end = /\r\n|\n|\r/.exec(text)); ) {
       const line = text.slice(0, end.index);
       text = text.slice(end.index + end[0].length);
       if (line.startsWith(":")) {

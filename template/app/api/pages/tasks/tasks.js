@@ -12,7 +12,7 @@ const EMPTY_PAGES = 5; // a page of a filtered list may be empty, and the next o
 const MOST_STREAMS = 3;
 const MOST_LOOK_UPS = 5;
 const WHILE_RUNNING = 3_000;
-const WHILE_QUIET = 10_000;
+const WHILE_QUIET = 5_000;
 const LONGEST_PAUSE = 60_000;
 
 const at = (id) => document.getElementById(id);
@@ -187,7 +187,7 @@ async function refresh() {
     handle(error, "list");
     if (error.status >= 400 && error.status < 500 && error.status !== 429) return; // the same again would not help
     failures += 1;
-    pauseBefore = Math.min(Math.max(WHILE_RUNNING * 2 ** failures, error.retryAfter * 1000), LONGEST_PAUSE);
+    pauseBefore = Math.min(Math.max(WHILE_RUNNING * 2 ** (failures - 1), error.retryAfter * 1000), LONGEST_PAUSE);
   } finally {
     if (!signal.aborted) at("list").setAttribute("aria-busy", "false");
   }
