@@ -169,7 +169,8 @@ function wholeSeconds(milliseconds) {
 
 function duration(milliseconds) {
   const seconds = milliseconds / 1000;
-  if (seconds < 10 && !Number.isInteger(seconds)) return `${seconds.toFixed(1)}\u00a0s`;
+  if (seconds % 1 && seconds < 1) return `${milliseconds}\u00a0ms`;
+  if (seconds % 1 && seconds < 10) return `${seconds.toFixed(1)}\u00a0s`;
   if (seconds < 60) return `${Math.round(seconds)}\u00a0s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)}\u00a0min ${Math.floor(seconds % 60)}\u00a0s`;
   return `${Math.floor(seconds / 3600)}\u00a0h ${Math.floor((seconds % 3600) / 60)}\u00a0min`;

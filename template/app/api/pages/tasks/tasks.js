@@ -84,6 +84,7 @@ function askForKey(error) {
   pause();
   showTrouble("", at("trouble").dataset.of);
   const asked = !at("key-form").hidden;
+  if (asked && !key.get() && at("key-error").textContent) return; // several calls were under way
   complainOfKey(key.get() ? "This key was not accepted." : `A key is needed. ${error.message}`);
   key.forget();
   if (asked) at("key").focus();
