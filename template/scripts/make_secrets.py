@@ -46,13 +46,18 @@ def main() -> None:
         open_to_containers(TARGET)
         print(f"{TARGET} is complete; nothing was changed.")
         return
-    new = TARGET.with_suffix(".new")
+    write(TARGET, text)
+    changed = [key for key in KEY.findall(text) if _line(text, key) != _line(current, key)]
+    print(f"{TARGET}: set {', '.join(changed)}.")
+
+
+def write(file: Path, text: str) -> None:
+    """All of it or nothing: what is lost here is lost."""
+    new = file.with_suffix(".new")
     new.touch(mode=0o600)
     open_to_containers(new)
     new.write_text(text)
-    new.replace(TARGET)  # all of it or nothing: what is lost here is lost
-    changed = [key for key in KEY.findall(text) if _line(text, key) != _line(current, key)]
-    print(f"{TARGET}: set {', '.join(changed)}.")
+    new.replace(file)
 
 
 def open_to_containers(file: Path) -> None:

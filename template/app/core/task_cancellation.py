@@ -35,8 +35,9 @@ class Cancellation:
         except RedisError as error:
             logger.warning("it is not known which tasks were cancelled", error=repr(error))
             return
+        now = time.monotonic()
         for request, is_cancelled in zip(running, cancelled, strict=True):
-            if is_cancelled and time.monotonic() - self._asked.setdefault(request, time.monotonic()) >= self._grace:
+            if is_cancelled and now - self._asked.setdefault(request, now) >= self._grace:
                 self._terminate(request)
 
     def _terminate(self, request: Any) -> None:

@@ -15,7 +15,7 @@ from app.core.celery import celery_app
 from app.core.redis_transport import Channel, Transport
 from app.core.task_delivery import Deliveries, Received
 from app.core.task_keys import record_key
-from app.core.task_message import MessageBuilder
+from app.core.task_message import MessageBuilder, NewTask
 from app.core.task_record import note_start
 from app.tasks import system
 from tests.fixtures.redis import database_url
@@ -180,7 +180,7 @@ class Worker:
 @pytest.fixture
 def worker(deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     """A task is queued for it."""
-    built = MessageBuilder(celery_app).task(system.heartbeat, {})
+    built = MessageBuilder(celery_app).task(NewTask(system.heartbeat, {}))
     built.message["headers"]["id"] = TASK_ID
     deliveries.push("default", built.message, {})
     monkeypatch.setattr("app.core.redis_transport.leases", SimpleNamespace(follow=lambda _: None))

@@ -13,7 +13,7 @@ from app.core import task_delivery
 from app.core.celery import celery_app
 from app.core.task_delivery import LEASE_SECONDS, Deliveries, Received, Recovered, queue_lists
 from app.core.task_keys import RECORD_SECONDS, record_key
-from app.core.task_message import MessageBuilder
+from app.core.task_message import MessageBuilder, NewTask
 from app.core.task_record import note_start, starts_field
 from app.core.task_scripts import BELL, OPEN, PUSH_AGAIN
 from app.tasks import system
@@ -138,7 +138,7 @@ def test_a_tag_that_is_no_plain_text_is_refused(deliveries: Deliveries, broker: 
 
 
 def test_the_messages_that_celery_builds_are_understood(deliveries: Deliveries, broker: Redis) -> None:
-    built = MessageBuilder(celery_app).task(system.heartbeat, {})
+    built = MessageBuilder(celery_app).task(NewTask(system.heartbeat, {}))
     deliveries.push(built.key, built.message, RECORD)
     delivery = receive(deliveries)
     assert delivery
@@ -260,7 +260,7 @@ def test_a_settled_message_leaves_only_what_others_may_ask_for(deliveries: Deliv
     deliveries.settle(delivery)
     assert held(broker) == set()
     assert not broker.exists(OPEN)
-    assert broker.hgetall(record_key("task")) == {**RECORD, "deliveries": "1"}
+    assert broker.hgetall(record_key("task")) == {**RECORD, "deliveries": "1", "ended": "1"}
 
 
 def test_settling_what_a_retry_has_replaced_leaves_the_retry_open(deliveries: Deliveries, broker: Redis) -> None:

@@ -1,6 +1,8 @@
 """Messages that are built without a connection are those that Celery would have sent."""
 
+import base64
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from kombu.utils.json import dumps
 from redis import Redis
 
 from app.core.celery import celery_app
-from app.core.task_message import MessageBuilder
+from app.core.task_message import MessageBuilder, NewTask
 from app.tasks import reports, system, users
 
 PRIORITY = "\x06\x16{}"
@@ -41,36 +43,40 @@ def comparable(payload: str) -> dict[str, Any]:
 def test_a_message_is_the_one_that_apply_async_sends(
     messages: MessageBuilder, broker: Redis, task: Task[..., Any], kwargs: dict[str, Any], key: str
 ) -> None:
-    built = messages.task(task, kwargs)
+    built = messages.task(NewTask(task, kwargs))
     task.apply_async(kwargs=kwargs)
     (sent,) = broker.lrange(key, 0, -1)
     assert built.key == key
     assert comparable(dumps(built.message)) == comparable(str(sent))
 
 
-def test_a_revocation_is_the_one_that_revoke_sends(messages: MessageBuilder, broker: Redis) -> None:
-    with broker.pubsub() as listener:  # type: ignore[no-untyped-call]  # redis-py
-        listener.psubscribe("*pidbox*")
-        listener.get_message(timeout=5)
-        celery_app.control.revoke("TASK", terminate=True)
-        sent = listener.get_message(timeout=5)
-    built = messages.revoke("TASK")
-    assert built.key == sent["channel"]
-    there, here = json.loads(sent["data"]), built.message
-    assert here["properties"]["delivery_info"] == there["properties"]["delivery_info"]
-    assert here["properties"]["body_encoding"] == there["properties"]["body_encoding"]
-    assert here["content-type"] == there["content-type"]
-
-
 def test_each_message_has_an_id_of_its_own(messages: MessageBuilder) -> None:
-    ids = {messages.task(system.heartbeat, {}).message["headers"]["id"] for _ in range(10)}
+    ids = {messages.task(NewTask(system.heartbeat, {})).message["headers"]["id"] for _ in range(10)}
     assert len(ids) == 10
 
 
 def test_the_request_id_travels_with_the_message(messages: MessageBuilder) -> None:
     token = correlation_id.set("0198c7a4")
     try:
-        built = messages.task(system.heartbeat, {})
+        built = messages.task(NewTask(system.heartbeat, {}))
     finally:
         correlation_id.reset(token)
     assert built.message["headers"]["request_id"] == "0198c7a4"
+
+
+def test_its_owner_travels_with_the_message_and_no_further(messages: MessageBuilder) -> None:
+    built = [messages.task(NewTask(system.heartbeat, {}, owner=owner)) for owner in ("shop", None)]
+    assert [one.message["headers"]["owner"] for one in built] == ["shop", None]
+
+
+def test_it_may_be_put_off_and_go_before_others(messages: MessageBuilder) -> None:
+    start_at = datetime(2100, 5, 4, tzinfo=UTC)
+    built = messages.task(NewTask(users.update_stats, {}, eta=start_at, priority=9))
+    assert datetime.fromisoformat(built.message["headers"]["eta"]) == start_at
+    assert built.key == "default"
+    assert messages.task(NewTask(users.update_stats, {}, priority=0)).key == "default" + PRIORITY.format(9)
+
+
+def test_arguments_that_were_given_by_their_place_stay_in_it(messages: MessageBuilder) -> None:
+    built = messages.task(NewTask(celery_app.tasks["celery.accumulate"], {}, args=(7,)))
+    assert json.loads(base64.b64decode(built.message["body"]))[:2] == [[7], {}]

@@ -138,6 +138,7 @@ async def test_a_transaction_that_is_rolled_back_queues_nothing(
         enqueue_after_commit(session, users.update_stats)
         await session.flush()
         await transaction.rollback()
+    assert not session.info
     async with session.begin():
         task_id = enqueue_after_commit(session, users.update_stats)
     await pushed()
@@ -245,27 +246,27 @@ async def test_arguments_that_do_not_fit_are_refused_before_anything_is_written(
         assert not session.new
 
 
-async def test_what_json_cannot_say_is_refused(session: AsyncSession, untyped_task: Any) -> None:
-    for value in (object(), math.nan, [math.inf]):
+async def test_what_json_cannot_say_is_refused(session: AsyncSession, any_task: Any) -> None:
+    for arguments in ({"value": object()}, {"value": [math.inf]}, {"number": math.nan}, {"number": "nan"}):
         with pytest.raises(ArgumentsError, match=r"JSON cannot say it|finite"):
-            enqueue_after_commit(session, untyped_task, value=value)
+            enqueue_after_commit(session, any_task, **arguments)
     assert not session.new
 
 
-async def test_all_that_json_can_say_comes_out_as_it_went_in(session: AsyncSession, untyped_task: Any) -> None:
+async def test_all_that_json_can_say_comes_out_as_it_went_in(session: AsyncSession, any_task: Any) -> None:
     value = {"a": [1.5, None, True, 10**40], "\N{SNOWMAN}": "\n\N{PILE OF POO}", "": {}}
     async with session.begin():
-        enqueue_after_commit(session, untyped_task, value=value)
+        enqueue_after_commit(session, any_task, value=value)
     (entry,) = await entries()
     assert entry.arguments == {"value": value}
 
 
 @pytest.fixture
-def untyped_task() -> Any:
-    def take(value: Any) -> None: ...
+def any_task() -> Any:
+    def take(value: Any = None, number: float = 0) -> None: ...
 
     name = "proof.take"
-    yield celery_app.task(name=name)(take)
+    yield celery_app.task(name=name, shared=False)(take)
     celery_app.tasks.pop(name)
 
 
@@ -316,12 +317,27 @@ async def test_after_an_outage_the_next_commit_is_pushed_again(
     assert queued(broker) == [task_id]
 
 
-async def test_where_no_queue_is_open_the_entry_waits_for_the_relay(session: AsyncSession) -> None:
+async def test_what_an_outage_has_left_behind_is_not_tried_again_but_by_the_relay(
+    refused: list[str], session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_outbox, "BATCH", 1)
+    for _ in range(2):
+        async with session.begin():
+            ids = [enqueue_after_commit(session, users.update_stats) for _ in range(3)]
+        await pushed()
+        assert refused[-1] == ids[0]
+    assert len(refused) == 2
+
+
+async def test_where_no_queue_is_open_the_entry_waits_for_the_relay(
+    session: AsyncSession, log: Callable[[], list[dict[str, Any]]]
+) -> None:
     async with session.begin():
         task_id = enqueue_after_commit(session, users.update_stats)
     await pushed()
     (entry,) = await entries()
     assert entry.id == task_id
+    assert log() == []
 
 
 async def test_the_relay_queues_what_was_left_behind_the_oldest_first(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.core.task_state import TaskState, read_task_state
+from app.core.task_state import FIELDS, TaskState, cancelled_meta, read_task_state
 
 NAME, QUEUED = "reports.activity", "2026-05-04T12:00:00+00:00"
 STARTED = "2026-05-04T12:00:01+00:00"
@@ -13,8 +13,32 @@ ENDED = "2026-05-04T12:00:02+00:00"
 RAISED = {"exc_type": "ValueError", "exc_message": ["no", 7], "exc_module": "builtins"}
 
 
-def read(stored: dict[str, Any] | None, *, cancelled: bool = False) -> TaskState:
-    return read_task_state("0198c7a4", NAME, QUEUED, json.dumps(stored) if stored else None, cancelled=cancelled)
+def read(stored: dict[str, Any] | None, **record: str) -> TaskState:
+    known = {"name": NAME, "owner": "shop", "queued_at": QUEUED} | record
+    task = read_task_state("0198c7a4", [known.get(field) for field in FIELDS], json.dumps(stored) if stored else None)
+    assert task
+    return task
+
+
+def test_a_task_without_a_record_is_unknown() -> None:
+    assert read_task_state("0198c7a4", [None] * len(FIELDS), json.dumps({"status": "SUCCESS", "result": 7})) is None
+
+
+def test_a_task_has_an_owner_and_may_have_been_replayed() -> None:
+    assert (read(None).owner, read(None).replayed_as) == ("shop", None)
+    assert read(None, replayed_as="0198c7a5").replayed_as == "0198c7a5"
+
+
+def test_a_task_that_ended_and_whose_result_is_ignored_succeeded() -> None:
+    task = read(None, ended="1")
+    assert (task.status, task.result, task.finished) == ("SUCCESS", None, True)
+
+
+def test_what_is_stored_of_a_cancelled_task_is_read_as_that() -> None:
+    running = read({"status": "PROGRESS", "result": None, "started_at": STARTED, "retries": 1})
+    task = read(cancelled_meta(running))
+    assert (task.status, task.started_at, task.retries, task.result, task.error) == ("REVOKED", STARTED, 1, None, None)
+    assert task.finished_at
 
 
 def test_a_task_of_which_nothing_is_stored_waits() -> None:
@@ -77,8 +101,8 @@ def test_a_revoked_task_shows_no_result() -> None:
 
 @pytest.mark.parametrize("status", ["PENDING", "STARTED", "PROGRESS", "RETRY"])
 def test_a_cancelled_task_is_revoked_whatever_it_was_doing(status: str) -> None:
-    assert read({"status": status, "result": None}, cancelled=True).status == "REVOKED"
+    assert read({"status": status, "result": None}, cancelled="1").status == "REVOKED"
 
 
 def test_a_task_that_ended_before_it_was_cancelled_keeps_its_outcome() -> None:
-    assert read({"status": "SUCCESS", "result": 7}, cancelled=True).status == "SUCCESS"
+    assert read({"status": "SUCCESS", "result": 7}, cancelled="1").status == "SUCCESS"

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
@@ -136,7 +137,7 @@ def _read_cursor(cursor: str) -> Place:
     try:
         score, task_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii").split(" ")
         place = Place(float(score), task_id)
-        if _write_cursor(place) != cursor:
+        if _write_cursor(place) != cursor or not math.isfinite(place.score):
             raise ValueError
     except (ValueError, binascii.Error):
         raise _invalid("query", "cursor", "is not the `next` of a page") from None
