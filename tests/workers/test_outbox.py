@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from rendering import environment
-from servers import Proxy, RedisServer, wait_until
+from servers import Proxy, RabbitServer, RedisServer, wait_until
 from workers.processes import Api, Service
 
 COMMIT_AND_DIE = Path(__file__).with_name("commit_and_die.py")
@@ -97,6 +97,7 @@ def test_relays_at_once_queue_each_of_500_tasks_once(own_service: Service) -> No
     assert waiting(service) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outage", ["Redis hangs", "Redis is stopped"])
 def test_a_request_succeeds_without_redis_and_its_task_runs_when_redis_is_back(
     own_service: Service, proxy: Proxy, redis_server: RedisServer, outage: str
@@ -131,6 +132,19 @@ def test_tasks_of_a_request_are_queued_right_after_its_commit(own_service: Servi
     assert starts(service) == {f"ada {number}": 1 for number in range(500)}
 
 
+@pytest.mark.slow
+def test_with_rabbitmq_too_the_relay_queues_what_a_killed_process_has_committed(
+    own_service: Service, rabbit_server: RabbitServer
+) -> None:
+    service = own_service.set(CELERY_BROKER_URL=rabbit_server.add_virtual_host("outbox"))
+    commit_and_die(service, "after the commit", "welcome", 20)
+    with service.worker("-c", "2", "-B") as worker:
+        wait_until(lambda: len(starts(service)) == 20, 60, worker.log)
+        wait_until(lambda: not waiting(service), what=worker.log)
+    assert starts(service) == {f"welcome {number}": 1 for number in range(20)}
+
+
+@pytest.mark.slow
 def test_an_api_that_is_killed_under_load_loses_no_task_of_what_it_committed(own_service: Service) -> None:
     service = own_service
     with service.api() as api, service.worker("-c", "2", "-B") as worker:
