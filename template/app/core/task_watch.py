@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,7 +113,11 @@ class TaskWatch:
 
     def _ensure_listening(self) -> None:
         if not self._ended and (self._listening is None or self._listening.done()):
-            self._listening = asyncio.create_task(self._listen(), name="task watch")
+            self._listening = asyncio.create_task(
+                self._listen(),
+                name="task watch",
+                context=Context(),  # not that of the request which happens to be the first
+            )
 
     async def _listen(self) -> None:
         away = False
@@ -124,7 +129,7 @@ class TaskWatch:
                         away = False
                         logger.info("the channels of results are back")
                     async with asyncio.TaskGroup() as both:
-                        keeping_up = both.create_task(self._keep_up(pubsub))
+                        keeping_up = both.create_task(self._keep_up(pubsub), name="task watch")
                         await self._receive(pubsub)
                         keeping_up.cancel()
             except Exception as error:  # noqa: BLE001 (whatever it is: who watches must not wait for ever)
