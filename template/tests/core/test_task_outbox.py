@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asgi_correlation_id import correlation_id
+from pydantic import BaseModel
 from redis import Redis
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -247,7 +248,7 @@ async def test_arguments_that_do_not_fit_are_refused_before_anything_is_written(
 
 
 async def test_what_json_cannot_say_is_refused(session: AsyncSession, any_task: Any) -> None:
-    for arguments in ({"value": object()}, {"value": [math.inf]}, {"number": math.nan}, {"number": "nan"}):
+    for arguments in ({"value": object()}, {"value": [math.inf]}, {"number": math.nan}, {"inner": {"number": "nan"}}):
         with pytest.raises(ArgumentsError, match=r"JSON cannot say it|finite"):
             enqueue_after_commit(session, any_task, **arguments)
     assert not session.new
@@ -261,9 +262,13 @@ async def test_all_that_json_can_say_comes_out_as_it_went_in(session: AsyncSessi
     assert entry.arguments == {"value": value}
 
 
+class Inner(BaseModel):
+    number: float
+
+
 @pytest.fixture
 def any_task() -> Any:
-    def take(value: Any = None, number: float = 0) -> None: ...
+    def take(value: Any = None, number: float = 0, inner: Inner | None = None) -> None: ...
 
     name = "proof.take"
     yield celery_app.task(name=name, shared=False)(take)
