@@ -118,12 +118,12 @@ class BaseTask(Task[P, R]):
 
     def report_progress(self, current: int, total: int, message: str = "") -> None:
         """Tell how far a running task is; written down at most once in PROGRESS_INTERVAL, and when all is done."""
-        request, now = self.request, datetime.now(UTC)
-        request.progress = {"current": current, "total": total, "message": message}
-        last = getattr(request, "progress_written_at", None)
-        if request.id is None or (current < total and last and (now - last).total_seconds() < PROGRESS_INTERVAL):
+        request, now, done = self.request, time.monotonic(), current >= total
+        request.progress = {"current": current, "total": total, "message": message}  # goes with the next state anyway
+        written_at, was_done = getattr(request, "progress_written", (-PROGRESS_INTERVAL, False))
+        if request.id is None or (now - written_at < PROGRESS_INTERVAL and (was_done or not done)):
             return
-        request.progress_written_at = now
+        request.progress_written = now, done
         self.update_state(state="PROGRESS", meta=request.progress)
 
     def before_start(self, task_id: str, *_: Any) -> None:

@@ -51,6 +51,22 @@ def test_progress_is_written_down_again_after_a_while(
     assert [state["meta"]["current"] for state in written] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("total", [10, 0])
+def test_a_task_that_says_again_and_again_that_all_is_done_writes_it_down_once(
+    in_worker: None, written: list[dict[str, Any]], total: int
+) -> None:
+    for _ in range(100):
+        system.heartbeat.report_progress(10, total)
+    assert len(written) == 1
+
+
+def test_what_was_not_written_down_goes_with_the_next_state(in_worker: None, written: list[dict[str, Any]]) -> None:
+    system.heartbeat.report_progress(1, 100)
+    system.heartbeat.report_progress(2, 100)
+    assert [state["meta"]["current"] for state in written] == [1]
+    assert system.heartbeat.request.progress["current"] == 2
+
+
 def test_a_task_called_as_a_function_writes_no_progress(written: list[dict[str, Any]]) -> None:
     system.heartbeat.push_request()
     system.heartbeat.report_progress(1, 1)
