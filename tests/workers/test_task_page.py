@@ -84,11 +84,13 @@ def new_page(browser: Browser, api: Api) -> Iterator[Callable[..., Page]]:
     """Opens the page in a context of its own, with the key in place unless told otherwise."""
     opened: list[tuple[Page, Faults]] = []
 
-    def new_page(query: str = "", *, key: str | None = KEY, load: bool = True, **options: Any) -> Page:
-        context = browser.new_context(base_url=api.url, **options)
+    def new_page(
+        query: str = "", *, key: str | None = KEY, load: bool = True, url: str = api.url, **options: Any
+    ) -> Page:
+        context = browser.new_context(base_url=url, **options)
         context.set_default_timeout(15_000)
         page = context.new_page()
-        opened.append((page, Faults(page, api.url)))
+        opened.append((page, Faults(page, url)))
         if key:
             page.add_init_script(f"sessionStorage.getItem('api-key') ?? sessionStorage.setItem('api-key', '{key}')")
         if load:
@@ -498,20 +500,9 @@ def test_all_tabs_together_hold_few_connections(api: Api, new_page: Callable[...
     """A browser has six of them to one host, over HTTP/1.1: streams must leave some for everything else."""
     running = [queue_task(api, "shown.steps", script=str(script)) for _ in range(4)]
     first = new_page()
-    open_streams: set[Request] = set()
-
-    def begin(request: Request) -> None:
-        if EVENTS.search(request.url):
-            open_streams.add(request)
-
-    def end(request: Request) -> None:
-        open_streams.discard(request)
-
     pages = [first, first.context.new_page(), first.context.new_page()]
+    open_streams = watch_streams(*pages)
     for page in pages:
-        page.on("request", begin)
-        page.on("requestfinished", end)
-        page.on("requestfailed", end)
         page.add_init_script(f"sessionStorage.setItem('api-key', '{KEY}')")
         page.goto(PAGE)
     rows = [row(page, task_id) for page in pages for task_id in running]
@@ -525,6 +516,78 @@ def test_all_tabs_together_hold_few_connections(api: Api, new_page: Callable[...
     tell(script, "end")
     for task in rows:
         expect(task.locator(".status")).to_have_text("Succeeded")
+
+
+def watch_streams(*pages: Page) -> set[Request]:
+    """Those that are open, from now on."""
+    open_streams: set[Request] = set()
+
+    def begin(request: Request) -> None:
+        if EVENTS.search(request.url):
+            open_streams.add(request)
+
+    def end(request: Request) -> None:
+        open_streams.discard(request)
+
+    for page in pages:
+        page.on("request", begin)
+        page.on("requestfinished", end)
+        page.on("requestfailed", end)
+    return open_streams
+
+
+def test_where_tabs_cannot_count_together_each_holds_one_connection(
+    api: Api, new_page: Callable[..., Page], script: Path
+) -> None:
+    """Such as over plain HTTP, from another machine."""
+    running = [queue_task(api, "shown.steps", script=str(script)) for _ in range(3)]
+    page = new_page(load=False)
+    page.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', {value: undefined})")
+    open_streams = watch_streams(page)
+    page.goto(PAGE)
+    tell(script, "1 2 half")
+    for task_id in running:
+        expect(row(page, task_id).get_by_text("1 of 2 · half")).to_be_visible()
+    assert len(open_streams) == 1
+
+
+def test_a_page_that_nobody_sees_asks_for_nothing(api: Api, new_page: Callable[..., Page], script: Path) -> None:
+    task_id = queue_task(api, "shown.steps", script=str(script))
+    page = new_page(load=False)
+    open_streams = watch_streams(page)
+    page.clock.install()
+    page.goto(PAGE)
+    expect(row(page, task_id).locator(".status")).to_have_text("Started")
+    assert len(open_streams) == 1
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    asked: list[str] = []
+    with page.expect_event("requestfailed"):  # the stream, given up
+        page.evaluate(hide, True)
+    page.on("request", lambda request: asked.append(request.url))
+    tell(script, "end")
+    page.clock.run_for(60_000)
+    assert (asked, len(open_streams)) == ([], 0)
+    page.evaluate(hide, False)
+    expect(row(page, task_id).locator(".status")).to_have_text("Succeeded")
+
+
+def test_a_restart_of_the_api_is_sat_out(service: Service, new_page: Callable[..., Page], script: Path) -> None:
+    api = service.api()
+    with api:
+        page = new_page(url=api.url)
+        task = row(page, queue_task(api, "shown.steps", script=str(script)))
+        expect(task.locator(".status")).to_have_text("Started")
+    expect(page.locator("#trouble")).to_have_text("The service does not answer.")
+    tell(script, "3 10 a third")
+    with api:
+        expect(task.get_by_text("3 of 10 · a third")).to_be_visible()
+        expect(page.locator("#trouble")).to_be_hidden()
+        tell(script, "end")
+        expect(task.locator(".status")).to_have_text("Succeeded")
+        page.close()
 
 
 def test_a_stream_that_breaks_is_taken_up_where_it_was(api: Api, new_page: Callable[..., Page], script: Path) -> None:
