@@ -2,7 +2,7 @@
 
 from functools import reduce
 from operator import or_
-from typing import Any, Literal
+from typing import Any, Literal, Optional
 
 from pydantic import BaseModel, TypeAdapter, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
@@ -29,7 +29,7 @@ def answer_to_queueing(task: BaseTask[..., Any]) -> dict[str, Any]:
 
 def answer_to_reading() -> dict[str, Any]:
     """For `responses=`: a task by its name with its own kind of result; one that is not exposed with any."""
-    kinds = [_typed(TaskOut, task, "Task", result=(_result(task) | None, ...)) for task in exposed_tasks()]
+    kinds = [_typed(TaskOut, task, "Task", result=(_result(task), ...)) for task in exposed_tasks()]
     return {"model": reduce(or_, [*kinds, TaskOut])}
 
 
@@ -44,7 +44,7 @@ def _result(task: BaseTask[..., Any]) -> Any:
         TypeAdapter(task.arguments.result).json_schema(mode="serialization")
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError):
         return Any  # it becomes JSON in a way that Pydantic does not know
-    return task.arguments.result
+    return Optional[task.arguments.result]  # noqa: UP045 (`|` is not for all that can stand here, such as None)
 
 
 def _link(operation: str, description: str) -> dict[str, Any]:

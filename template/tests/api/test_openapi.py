@@ -50,6 +50,22 @@ def test_an_operation_documents_its_problems(operation: str) -> None:
         assert list(answer["content"]) == ["application/problem+json"], status
 
 
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_operation_says_what_it_does_under_a_plain_name(operation: str) -> None:
+    documented = OPERATIONS[operation]
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)+", documented["operationId"])
+    assert documented["summary"]
+    assert documented["description"]
+
+
+def test_problems_are_of_one_schema() -> None:
+    answers = [answer for one in OPERATIONS.values() for answer in one["responses"].values() if "content" in answer]
+    schemas = [answer["content"].get("application/problem+json", {"schema": None})["schema"] for answer in answers]
+    assert {"$ref": "#/components/schemas/Problem"} in schemas
+    assert all(schema in (None, {"$ref": "#/components/schemas/Problem"}) for schema in schemas)
+    assert "HTTPValidationError" not in DOCUMENT["components"]["schemas"]
+
+
 def references(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
         for key, value in part.items():
