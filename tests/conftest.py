@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import rendering
 
-pytest_plugins = ["servers"]
-pytest.register_assert_rewrite("delivery_model")
+pytest.register_assert_rewrite("servers", "delivery_model")
+pytest_plugins = ["servers.fixtures"]
 
 
 @pytest.fixture(scope="session", autouse=True)
