@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from servers import RedisServer
 
 sys.path.append(str(ROOT / "template"))
 
+from app.core import task_delivery
 from app.core.task_delivery import Deliveries
 
 QUEUE = "default"
@@ -29,7 +31,8 @@ def broker(redis_server: RedisServer) -> Iterator[Any]:
 
 
 @pytest.fixture
-def deliveries(broker: Any) -> Deliveries:
+def deliveries(broker: Any, monkeypatch: pytest.MonkeyPatch) -> Deliveries:
+    monkeypatch.setattr(task_delivery, "get_celery_settings", lambda: SimpleNamespace(result_expires=86_400))
     return Deliveries(broker)
 
 
