@@ -40,10 +40,11 @@ async def apply(task: Task[..., Any], kwargs: dict[str, Any]) -> str:
 @asynccontextmanager
 async def as_the_api_does() -> AsyncIterator[Enqueue]:
     from app.core.resources import open_resources  # noqa: PLC0415 (only in the service)
+    from app.core.task_message import NewTask  # noqa: PLC0415
     from app.core.task_queue import task_queue  # noqa: PLC0415
 
     async with open_resources():
-        yield task_queue.get().enqueue
+        yield lambda task, kwargs: task_queue.get().enqueue(NewTask(task, kwargs))
 
 
 @asynccontextmanager

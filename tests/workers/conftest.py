@@ -1,6 +1,7 @@
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from celery import Celery
 from rendering import run
 from servers import PostgresServer, RedisServer
-from workers.processes import POOL_SIZE, Api, Service
+from workers.processes import KEY, POOL_SIZE, Api, Service
 
 HERE = Path(__file__).parent
 
@@ -49,6 +50,8 @@ def new_service(
             "REDIS_URL": cache,
             "CELERY_BROKER_URL": broker,
             "CELERY_RESULT_BACKEND": results,
+            "CELERY_CANCEL_GRACE": "1",
+            "TASK_API_KEYS": f"tests:{sha256(KEY.encode()).hexdigest()}",
         }
         return Service(folder, postgres_server, database, settings)
 

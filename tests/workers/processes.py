@@ -17,6 +17,8 @@ from rendering import environment, run
 from servers import HOST, PostgresServer, end, free_port, wait_until
 
 POOL_SIZE = 2
+KEY = "key of tests"
+AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 COMPLAINTS_OF_LOOPS = (
     "attached to a different loop",
     "Event loop is closed",
@@ -126,6 +128,14 @@ class Worker(Process):
         """The process ids of its pool."""
         return [child.pid for child in psutil.Process(self.process.pid).children()]
 
+    def kill(self) -> None:
+        """All of its processes, none of which can say a word."""
+        processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        for process in processes:
+            process.kill()
+        self.process.wait()
+        psutil.wait_procs(processes)
+
     def stop(self) -> int:
         """Warm shutdown; its exit status."""
         return end(self.process, signal.SIGTERM)
@@ -135,7 +145,12 @@ class Api(Process):
     def __init__(self, service: Service) -> None:
         port = free_port()
         self.url = f"http://{HOST}:{port}"
+        self.client = httpx2.Client(headers=AUTHORIZED)
         super().__init__(service, "uvicorn", "app.main:app", "--port", str(port))
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        super().__exit__()
 
     def is_ready(self) -> bool:
         try:
@@ -144,7 +159,7 @@ class Api(Process):
             return False
 
     def status(self, task_id: str) -> str:
-        return str(httpx2.get(f"{self.url}/api/v1/tasks/{task_id}").json()["status"])
+        return str(self.client.get(f"{self.url}/api/v1/tasks/{task_id}").json()["status"])
 
 
 def outcome(result: AsyncResult[Any], seconds: float = 30) -> str:

@@ -3,10 +3,13 @@
 import asyncio
 import os
 import signal
+import time
+from contextlib import suppress
 from typing import Any, Literal
 from uuid import uuid4
 
 import structlog
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -155,3 +158,40 @@ async def check(*, times: int = 1) -> None:
     """As system.check, with pauses of at most a second."""
     for _ in range(times):
         await cache.check()
+
+
+@celery_app.task(name="proof.fail", exposed=True, max_retries=1, soft_time_limit=1, time_limit=2)
+def fail(*, key: str, how: Literal["error", "retries", "rejected", "time limit"] = "error") -> None:
+    """Fail for good."""
+    match how:
+        case "error":
+            raise ValueError(key)
+        case "retries":
+            raise fail.retry(exc=ValueError(key), countdown=0)
+        case "rejected":
+            raise Reject(key)
+        case "time limit":
+            with suppress(SoftTimeLimitExceeded):
+                time.sleep(60)
+            time.sleep(60)
+
+
+@celery_app.task(name="proof.until_aborted", bind=True, exposed=True)
+def until_aborted(self: BaseTask[..., Any], *, key: str, seconds: float = 30) -> None:
+    """Ask again and again whether it was cancelled, and leave a note then."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if self.is_aborted():
+            logger.info("cleaned up", key=key)
+            return
+        time.sleep(0.01)
+
+
+@celery_app.task(name="proof.walk", bind=True, exposed=True)
+def walk(self: BaseTask[..., Any], *, steps: int, seconds: float = 0) -> int:
+    """Report each step."""
+    for step in range(1, steps + 1):
+        if seconds:
+            time.sleep(seconds / steps)
+        self.report_progress(step, steps)
+    return steps

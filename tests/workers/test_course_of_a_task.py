@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 from celery import Celery
 from servers import free_port, wait_until
@@ -19,12 +18,12 @@ def worker(service: Service) -> Iterator[Worker]:
 
 def test_an_async_task_tells_its_id_and_progress_under_the_request_id_of_the_api(api: Api, worker: Worker) -> None:
     request_id = str(uuid4())
-    queued = httpx2.post(f"{api.url}/api/v1/tasks/proof.tell_request", headers={"X-Request-ID": request_id})
+    queued = api.client.post(f"{api.url}/api/v1/tasks/proof.tell_request", headers={"X-Request-ID": request_id})
     task_id = queued.json()["task_id"]
     seen: list[dict[str, Any]] = []
 
     def has_ended() -> bool:
-        seen.append(httpx2.get(f"{api.url}/api/v1/tasks/{task_id}").json())
+        seen.append(api.client.get(f"{api.url}/api/v1/tasks/{task_id}").json())
         return seen[-1]["status"] in ("SUCCESS", "FAILURE")
 
     wait_until(has_ended)

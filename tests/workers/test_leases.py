@@ -5,13 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx2
-import psutil
 import pytest
 from celery import Celery, chord
 from redis import Redis
 from servers import RedisServer, end, wait_until
-from workers.processes import Service, Worker, outcome
+from workers.processes import Service, outcome
 
 LEASES = "unacked_index"
 LEASE_SECONDS = 10.0
@@ -53,15 +51,6 @@ def starts(service: Service) -> Callable[[], list[str]]:
     return lambda: sorted(row.split(", start ")[0] for row in service.written())
 
 
-def kill(worker: Worker) -> None:
-    """All of its processes, none of which can say a word."""
-    processes = [psutil.Process(worker.process.pid), *psutil.Process(worker.process.pid).children(recursive=True)]
-    for process in processes:
-        process.kill()
-    worker.process.wait()
-    psutil.wait_procs(processes)
-
-
 def wait_until_renewed_beyond_its_first_end(broker: Any, delivery: str, lapses: float, log: Callable[[], str]) -> None:
     """By then it would have lapsed, and another worker would have the message, by another name."""
     wait_until(lambda: (broker.zscore(LEASES, delivery) or 0) > lapses + LEASE_SECONDS, 1.5 * LEASE_SECONDS, log)
@@ -83,7 +72,7 @@ def test_the_tasks_of_a_killed_worker_are_started_elsewhere_within_15_seconds(
         wait_until(lambda: starts() == ["a", "b", "c", "d"])
         lost = [key for key in "abcd" if results[key].id in killed.log()]
 
-        kill(killed)
+        killed.kill()
 
         wait_until(lambda: starts() == sorted([*"abcd", *lost]), 15, other.log)
         assert {outcome(result) for result in results.values()} == {"SUCCESS"}
@@ -102,6 +91,7 @@ def test_a_task_that_kills_its_process_each_time_is_given_up(
 
         assert outcome(killer) == "FAILURE"
         assert type(killer.result).__name__ == "WorkerKillerError"
+        assert broker.zscore("tasks:failed", killer.id)
         assert [outcome(result) for result in behind] == ["SUCCESS"] * 3
         wait_until(lambda: is_done_with(broker))
 
@@ -116,7 +106,7 @@ def test_a_chord_whose_worker_is_killed_is_completed(
     with service.worker("-c", "1") as killed, service.worker("-c", "1", "-n", "other@%h") as other:
         result = chord([part(key) for key in "abcd"], app=queue)(queue.signature("proof.count", priority=3))
         wait_until(lambda: len(starts()) == 2)
-        kill(killed)
+        killed.kill()
         assert result.get(timeout=40) == 4, other.log()
     assert len(starts()) == 5
 
@@ -220,7 +210,7 @@ def test_a_countdown_survives_the_worker_that_waits_for_it(
     with service.worker("-c", "1") as killed:
         result = send("a", countdown=25)
         wait_until(lambda: broker.hlen("unacked"))
-        kill(killed)
+        killed.kill()
         ((_, lapses),) = broker.zrange(LEASES, 0, -1, withscores=True)
     with service.worker("-c", "1") as other:
         wait_until(lambda: broker.zcount(LEASES, f"({lapses}", "+inf"), 15, other.log)
@@ -258,7 +248,7 @@ def test_a_waiting_message_that_was_deleted_comes_back(service: Service, broker:
     with service.api() as api, service.worker("-c", "1") as worker:
         tasks = f"{api.url}/api/v1/tasks/proof.start_and_wait"
         running, waiting = (
-            httpx2.post(tasks, json={"key": key, "seconds": 3}).json()["task_id"] for key in ("running", "waiting")
+            api.client.post(tasks, json={"key": key, "seconds": 3}).json()["task_id"] for key in ("running", "waiting")
         )
         wait_until(lambda: api.status(running) != "PENDING" and broker.llen(LIST) == 1)
 
@@ -311,7 +301,7 @@ def test_a_worker_that_has_to_end_soon_hands_back_what_runs(
     assert broker.llen(LIST) == 1
     with service.worker("-c", "1") as other:
         wait_until(lambda: len(starts()) == 2, 5)
-        kill(other)
+        other.kill()
     assert broker.hget(f"task:{result.id}", "starts:0") == "1"  # no worker was lost before
 
 

@@ -35,11 +35,7 @@ def test_a_task_is_pushed_as_kombu_would(messages: dict[str, Any], task: str, ke
 
 def test_every_exposed_task_has_been_compared(messages: dict[str, Any]) -> None:
     assert all(without_chance(ways["built"]) == without_chance(ways["sent"]) for ways in messages.values())
-    assert {"proof.hold", "reports.activity", "revoke", "system.check", "users.update_stats"} <= set(messages)
-
-
-def test_a_revocation_is_published_as_kombu_would(messages: dict[str, Any]) -> None:
-    assert without_chance(messages["revoke"]["built"]) == without_chance(messages["revoke"]["sent"])
+    assert {"proof.hold", "reports.activity", "system.check", "users.update_stats"} <= set(messages)
 
 
 def without_chance(written: dict[str, Any]) -> dict[str, Any]:

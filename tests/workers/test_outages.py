@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 from servers import Proxy, RedisServer, wait_until
-from workers.processes import Api, Service
+from workers.processes import AUTHORIZED, Api, Service
 
 DEADLINE = 1.5
 HEALTH_P99 = 0.1
@@ -55,7 +55,7 @@ def test_the_api_answers_in_time_during_an_outage_and_is_back_after_it(
     api = behind_proxy
     with service.worker("-c", "1") as worker:
         task = f"{api.url}/api/v1/tasks/proof.use_session"
-        queued = httpx2.post(task, json={"key": f"before {request.node.name}"}).json()
+        queued = api.client.post(task, json={"key": f"before {request.node.name}"}).json()
         wait_until(lambda: api.status(queued["task_id"]) == "SUCCESS", what=worker.log)
         outage.begin()
         try:
@@ -72,7 +72,7 @@ def test_the_api_answers_in_time_during_an_outage_and_is_back_after_it(
         assert statistics.quantiles(health, n=100)[98] < HEALTH_P99
 
         def is_queued_again() -> bool:
-            answer = httpx2.post(task, json={"key": f"{time.monotonic()}"})
+            answer = api.client.post(task, json={"key": f"{time.monotonic()}"})
             if answer.status_code == 202:
                 queued.update(answer.json())
             return answer.status_code == 202
@@ -105,7 +105,10 @@ async def ask_during_outage(
             seconds.append(took)
 
     limits = httpx2.Limits(max_connections=None)
-    async with httpx2.AsyncClient(timeout=10, limits=limits) as client, asyncio.TaskGroup() as group:
+    async with (
+        httpx2.AsyncClient(headers=AUTHORIZED, timeout=10, limits=limits) as client,
+        asyncio.TaskGroup() as group,
+    ):
         asking = [group.create_task(ask(client, number)) for number in range(at_once)]
         while not all(task.done() for task in asking) or len(health) < 100:
             answered, took = await timed(client.get(f"{api.url}/health/live"))

@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,8 +11,8 @@ import httpx2
 import pytest
 from celery import Celery
 from kombu import Exchange, Queue
-from servers import Proxy, RabbitServer, end, wait_until
-from workers.processes import Api, Service, Worker, outcome
+from servers import Proxy, RabbitServer, wait_until
+from workers.processes import AUTHORIZED, Api, Service, outcome
 
 DEADLINE = 1.5
 THREADS = 8
@@ -45,14 +43,14 @@ def queue(service: Service) -> Iterator[Celery[Any]]:
 
 def queue_task(api: Api, name: str, **arguments: Any) -> str:
     """Its id."""
-    answer = httpx2.post(f"{api.url}/api/v1/tasks/{name}", json=arguments)
+    answer = api.client.post(f"{api.url}/api/v1/tasks/{name}", json=arguments)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["task_id"])
 
 
 def waiting_in(api: Api) -> dict[str, int]:
     """The messages by queue."""
-    waiting: dict[str, int] = httpx2.get(f"{api.url}/health/celery").json()["waiting"]
+    waiting: dict[str, int] = api.client.get(f"{api.url}/health/celery").json()["waiting"]
     return waiting
 
 
@@ -61,16 +59,9 @@ def starts(service: Service) -> Counter[str]:
     return Counter(written.partition(", start ")[0] for written in service.written())
 
 
-def kill(worker: Worker) -> None:
-    """The whole of it, as a machine that loses power."""
-    for process in worker.children():
-        os.kill(process, signal.SIGKILL)
-    end(worker.process, signal.SIGKILL)
-
-
 def test_a_task_is_queued_followed_and_cancelled(service: Service, api: Api) -> None:
     cancelled = queue_task(api, "proof.use_session", key="cancelled")
-    assert httpx2.delete(f"{api.url}/api/v1/tasks/{cancelled}").status_code == 202
+    assert api.client.delete(f"{api.url}/api/v1/tasks/{cancelled}").status_code == 202
     waiting = queue_task(api, "proof.use_session", key="waiting")
     assert waiting_in(api) == {"high_priority": 0, "default": 2, "low_priority": 0}
 
@@ -78,7 +69,7 @@ def test_a_task_is_queued_followed_and_cancelled(service: Service, api: Api) -> 
         wait_until(lambda: api.status(waiting) == "SUCCESS", what=worker.log)
         running = queue_task(api, "proof.hold", key="running", seconds=30)
         wait_until(service.transactions)
-        assert httpx2.delete(f"{api.url}/api/v1/tasks/{running}").status_code == 202
+        assert api.client.delete(f"{api.url}/api/v1/tasks/{running}").status_code == 202
         wait_until(lambda: not service.transactions(), what=worker.log)
         following = queue_task(api, "proof.use_session", key="following")
         wait_until(lambda: api.status(following) == "SUCCESS", what=worker.log)
@@ -93,7 +84,7 @@ def test_what_a_killed_worker_held_runs_elsewhere(service: Service, queue: Celer
     with service.worker("-c", "2") as killed:
         results = [queue.send_task("proof.start_and_wait", kwargs={"key": key, "seconds": 2}) for key in keys]
         wait_until(lambda: starts(service)[keys[0]] and starts(service)[keys[1]])
-        kill(killed)
+        killed.kill()
         with service.worker("-c", "2") as worker:
             assert {outcome(result) for result in results} == {"SUCCESS"}, worker.log()
 
@@ -134,7 +125,7 @@ def test_a_countdown_is_kept_by_the_broker_and_runs_once(service: Service, queue
     with service.worker("-c", "1") as killed:
         due = time.monotonic() + 8
         result = queue.send_task("proof.start_and_wait", kwargs={"key": "later"}, countdown=8)
-        kill(killed)
+        killed.kill()
     with service.worker("-c", "1") as worker:
         assert outcome(result) == "SUCCESS", worker.log()
         assert time.monotonic() > due - 1  # RabbitMQ counts in whole seconds
@@ -189,7 +180,7 @@ async def post_at_once(api: Api, key: str, requests: int) -> list[tuple[int, flo
         answer = await client.request("POST" if body else "GET", f"{api.url}{path}", json=body)
         return answer.status_code, time.monotonic() - start
 
-    async with httpx2.AsyncClient(timeout=10) as client, asyncio.TaskGroup() as group:
+    async with httpx2.AsyncClient(headers=AUTHORIZED, timeout=10) as client, asyncio.TaskGroup() as group:
         path, body = "/api/v1/tasks/proof.start_and_wait", {"key": key}
         asking = [group.create_task(timed(client, path, body)) for _ in range(requests)]
         while not all(task.done() for task in asking):
@@ -214,7 +205,7 @@ def test_a_restart_under_load_loses_nothing(
             while len(accepted) < wanted:
                 key = next(keys)
                 address = f"{api.url}/api/v1/tasks/proof.start_and_wait"
-                answer = httpx2.post(address, json={"key": key, "seconds": 0.01}, timeout=5)
+                answer = api.client.post(address, json={"key": key, "seconds": 0.01}, timeout=5)
                 assert answer.status_code in (202, 503)
                 if answer.status_code == 202:
                     accepted[key] = answer.json()["task_id"]

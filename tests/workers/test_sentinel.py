@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 from servers import WatchedRedis, unavailable, wait_until
 from workers.processes import Api, Service
@@ -45,14 +44,14 @@ def test_tasks_survive_a_failover(service: Service, watched_redis: WatchedRedis,
         while len(accepted) < wanted:
             key = next(keys)
             address = f"{api.url}/api/v1/tasks/proof.start_and_wait"
-            answer = httpx2.post(address, json={"key": key, "seconds": 0.05}, timeout=10)
+            answer = api.client.post(address, json={"key": key, "seconds": 0.05}, timeout=10)
             assert answer.status_code in (202, 503), answer.text
             if answer.status_code == 202:
                 accepted[key] = answer.json()["task_id"]
 
     with service.api() as api, service.worker("-c", "2") as worker:
         queue_some(api, 150)
-        running = httpx2.post(
+        running = api.client.post(
             f"{api.url}/api/v1/tasks/proof.start_and_wait", json={"key": "long", "seconds": 15}
         ).json()
         queue_some(api, 200)
@@ -71,13 +70,13 @@ def test_tasks_survive_a_failover(service: Service, watched_redis: WatchedRedis,
             lambda: {api.status(task) for task in [*accepted.values(), running["task_id"]]} == {"SUCCESS"},
             90,
             lambda: (
-                httpx2.get(f"{api.url}/health/celery").text
+                api.client.get(f"{api.url}/health/celery").text
                 + str(Counter(api.status(task) for task in accepted.values()))
                 + worker.log()[-6000:]
             ),
         )
         print(f"all ended after {time.monotonic() - start:.1f} s")
-        assert httpx2.get(f"{api.url}/health/celery").json()["waiting"]["default"] == 0
+        assert api.client.get(f"{api.url}/health/celery").json()["waiting"]["default"] == 0
         assert worker.stop() == 0
 
     started = Counter(written.partition(", start ")[0] for written in service.written())

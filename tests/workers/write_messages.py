@@ -1,4 +1,4 @@
-"""Prints each task's message, and the revoke broadcast, as MessageBuilder makes it and as kombu sends it to Redis.
+"""Prints each task's message as MessageBuilder makes it and as kombu sends it to Redis.
 
 Run in the service's folder and environment, while no worker is up.
 """
@@ -11,14 +11,17 @@ from kombu.utils.json import dumps
 from redis import Redis
 
 from app.core.celery import celery_app, settings
-from app.core.task_message import MessageBuilder
+from app.core.task_message import MessageBuilder, NewTask
 from app.core.task_scripts import BELL
 from app.tasks import exposed_tasks
 
 TASK_ID = "5a0f5d1e-0000-4000-8000-000000000000"
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "proof.fail": {"key": ""},
     "proof.hold": {"key": "ä", "seconds": 1.5},
     "proof.start_and_wait": {"key": "", "seconds": 0},
+    "proof.until_aborted": {"key": ""},
+    "proof.walk": {"steps": 1},
     "proof.use_session": {"key": 'quo"te'},
     "reports.activity": {"days": 7},
     "users.update_stats": {"day": date(2026, 1, 31)},
@@ -40,7 +43,7 @@ def readable(key: str, payload: str) -> dict[str, Any]:
 messages: dict[str, dict[str, Any]] = {}
 for task in exposed_tasks():
     arguments = ARGUMENTS.get(task.name, {})
-    built = builder.task(task, arguments)
+    built = builder.task(NewTask(task, arguments))
     built_id = built.message["headers"]["id"]
     sent = task.apply_async(kwargs=arguments)
     key, payload = pushed()
@@ -49,14 +52,4 @@ for task in exposed_tasks():
         "sent": readable(key, payload.replace(sent.id, TASK_ID)),
     }
 
-listener: Any = broker.pubsub()  # type: ignore[no-untyped-call]  # not in its stubs
-listener.psubscribe("*")
-listener.get_message(timeout=5)
-revoke = builder.revoke(TASK_ID)
-celery_app.control.revoke(TASK_ID, terminate=True)
-heard = listener.get_message(timeout=5)
-messages["revoke"] = {
-    "built": readable(revoke.key, dumps(revoke.message)),
-    "sent": readable(heard["channel"], heard["data"]),
-}
 print(json.dumps(messages))
