@@ -7,7 +7,7 @@ from app.core.task_outbox import enqueue_after_commit
 from app.models.users import User
 from app.tasks import proof  # type: ignore[attr-defined]  # put there by the tests
 
-router = APIRouter(prefix="/proof")
+router = APIRouter(prefix="/proof", include_in_schema=False)
 
 
 @router.post("/sign-up/{key}")

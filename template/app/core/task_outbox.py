@@ -133,7 +133,7 @@ class _Pusher:
         try:
             while ids := self._waiting[:BATCH]:
                 del self._waiting[:BATCH]
-                await _push(OutboxEntry.id.in_(ids))
+                await _push_batch(OutboxEntry.id.in_(ids))
         except Exception as error:  # noqa: BLE001 (whatever it is, the relay tries again)
             logger.warning("tasks of the outbox wait for its relay", error=repr(error), cause=repr(error.__cause__))
         finally:
@@ -150,12 +150,12 @@ async def relay() -> int:
     UnavailableError as soon as the queue does not answer; what is left waits for the next run.
     """
     end, count = time.monotonic() + RELAY_SECONDS, 0
-    while time.monotonic() < end and (found := await _push(OutboxEntry.relay_at <= datetime.now(UTC))):
+    while time.monotonic() < end and (found := await _push_batch(OutboxEntry.relay_at <= datetime.now(UTC))):
         count += found
     return count
 
 
-async def _push(which: ColumnElement[bool]) -> int:
+async def _push_batch(which: ColumnElement[bool]) -> int:
     """Push a batch of these entries and delete them; returns how many there were."""
     queue, pushed, outage = task_queue.get(), [], None
     batch = select(OutboxEntry).where(which).order_by(OutboxEntry.relay_at).limit(BATCH)
