@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app.core import strict_json
 
@@ -21,7 +22,11 @@ class JsonRoute(APIRoute):
             return handle
 
         async def handle_json(request: Request) -> Response:
-            if body := await request.body():
+            try:
+                body = await request.body()
+            except ClientDisconnect:  # nobody reads this; it keeps a traceback out of the log
+                raise HTTPException(HTTPStatus.BAD_REQUEST, "The body ended early.") from None
+            if body:
                 if not _is_json(request):
                     raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
                 request._json = _read(body)  # noqa: SLF001 (where Starlette keeps what its own parser makes of it)

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from app.core.config.app import get_app_settings
+from app.main import app
 from tests.api.test_openapi import OPERATIONS
 
 USERS = "/api/v1/users"
@@ -114,6 +115,21 @@ async def test_a_body_that_does_not_say_how_large_it_is_is_read_up_to_the_limit(
     problem(answer, 413)
     assert answer.headers["Connection"] == "close"
     assert sent <= LIMIT + 65_536
+
+
+async def test_a_client_that_leaves_in_mid_body_is_no_error_of_ours(client: httpx2.AsyncClient) -> None:
+    received = iter([{"type": "http.request", "body": b'{"email": ', "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(received)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": USERS, "query_string": b"", "headers": []}
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 400
 
 
 @pytest.mark.parametrize(
