@@ -508,11 +508,11 @@ def test_all_tabs_together_hold_few_connections(api: Api, new_page: Callable[...
     rows = [row(page, task_id) for page in pages for task_id in running]
     for task in rows:
         expect(task.locator(".status")).to_have_text("Started")
-    assert 1 <= len(open_streams) <= 3
+    assert len(open_streams) <= 3
     tell(script, "1 2 half")
     for task in rows:  # what is on no stream is asked for
         expect(task.get_by_text("1 of 2 · half")).to_be_visible()
-    assert len(open_streams) <= 3
+    assert 1 <= len(open_streams) <= 3
     tell(script, "end")
     for task in rows:
         expect(task.locator(".status")).to_have_text("Succeeded")
@@ -544,7 +544,8 @@ def test_where_tabs_cannot_count_together_each_holds_one_connection(
     page = new_page(load=False)
     page.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', {value: undefined})")
     open_streams = watch_streams(page)
-    page.goto(PAGE)
+    with page.expect_request(EVENTS):
+        page.goto(PAGE)
     tell(script, "1 2 half")
     for task_id in running:
         expect(row(page, task_id).get_by_text("1 of 2 · half")).to_be_visible()
@@ -556,9 +557,9 @@ def test_a_page_that_nobody_sees_asks_for_nothing(api: Api, new_page: Callable[.
     page = new_page(load=False)
     open_streams = watch_streams(page)
     page.clock.install()
-    page.goto(PAGE)
+    with page.expect_request(EVENTS):
+        page.goto(PAGE)
     expect(row(page, task_id).locator(".status")).to_have_text("Started")
-    assert len(open_streams) == 1
     hide = """hidden => {
         Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
         document.dispatchEvent(new Event("visibilitychange"));
