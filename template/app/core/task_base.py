@@ -116,7 +116,7 @@ class BaseTask(Task[P, R]):
             (request.was_cancelled,) = are_cancelled([request.id])
         return getattr(request, "was_cancelled", False)
 
-    def report_progress(self, current: int, total: int, message: str = "") -> None:
+    def report_progress(self, current: float, total: float, message: str = "") -> None:
         """Tell how far a running task is; written down at most once in PROGRESS_INTERVAL, and when all is done."""
         request, now, done = self.request, time.monotonic(), current >= total
         request.progress = {"current": current, "total": total, "message": message}  # goes with the next state anyway

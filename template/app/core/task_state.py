@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from celery import states
 
@@ -58,11 +58,13 @@ def read_task_state(task_id: str, record: Sequence[str | None], stored: str | No
     name, owner, queued_at, cancelled, ended, replayed_as = record
     if name is None or queued_at is None:
         return None
-    meta: dict[str, Any] = json.loads(stored) if stored else {}
+    meta = _parse(stored) if stored else {}
     # of a task whose result is ignored only a failure is stored
     status: Status = meta.get("status") or ("SUCCESS" if ended else "PENDING")
     if cancelled and status not in states.READY_STATES:
         status = "REVOKED"
+    elif status not in get_args(Status):
+        status = "STARTED"  # one that the task has thought of by itself
     return TaskState(
         task_id=task_id,
         name=name,
@@ -102,8 +104,18 @@ def cancelled_meta(task: TaskState) -> dict[str, Any]:
     }
 
 
+def _parse(stored: str) -> dict[str, Any]:
+    meta: dict[str, Any] = json.loads(stored)
+    if "\\ud" in stored:  # what a task says may hold halves of characters, with which no answer could be written
+        whole = json.dumps(meta, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        meta = json.loads(whole)
+    return meta
+
+
 def _read_error(meta: Mapping[str, Any]) -> TaskError:
     raised = meta["result"]
+    if not isinstance(raised, Mapping) or "exc_type" not in raised:  # the task has set its state by itself
+        raised = {"exc_type": "Failure", "exc_message": str(raised)}
     message = raised["exc_message"]
     return TaskError(
         type=raised["exc_type"],

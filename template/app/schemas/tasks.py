@@ -61,8 +61,8 @@ class QueuedTask(BaseModel):
 
 
 class Progress(BaseModel):
-    current: int
-    total: int
+    current: int | float
+    total: int | float
     message: str
 
 

@@ -65,6 +65,27 @@ def test_a_task_that_succeeded_shows_its_result_and_its_times() -> None:
     assert (task.started_at, task.finished_at) == (STARTED, ENDED)
 
 
+def test_a_status_that_a_task_has_thought_of_is_that_of_a_started_one() -> None:
+    task = read({"status": "FETCHING", "result": {"page": 7}, "started_at": STARTED})
+    assert (task.status, task.result, task.error, task.finished) == ("STARTED", None, None, False)
+
+
+@pytest.mark.parametrize("status", ["FAILURE", "RETRY"])
+@pytest.mark.parametrize("said", ["no more tea", None, {"tea": 0}])
+def test_a_failure_that_a_task_has_set_by_itself_is_told_in_its_words(status: str, said: object) -> None:
+    error = read({"status": status, "result": said}).error
+    assert error
+    assert (error.type, error.message) == ("Failure", str(said))
+
+
+def test_halves_of_characters_are_replaced_and_whole_ones_stay() -> None:
+    task = read({"status": "SUCCESS", "result": {"\udc80a": ["b\ud800", "\\ud800", "😀"]}, "started_at": STARTED})
+    assert task.result == {"�a": ["b�", "\\ud800", "😀"]}
+    failed = read({"status": "FAILURE", "result": RAISED | {"exc_message": ["bad \udc80"]}}).error
+    assert failed
+    assert failed.message == "bad �"
+
+
 @pytest.mark.parametrize("result", [None, 0, False, "", []])
 def test_an_empty_result_is_a_result(result: object) -> None:
     assert read({"status": "SUCCESS", "result": result}).result == result
