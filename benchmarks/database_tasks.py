@@ -3,26 +3,17 @@
 `make bench-database`, or `make bench-database OPTIONS='--rounds 3 --tasks 300 --write'`.
 """
 
-import argparse
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
 import rendering
-from celery import Celery, states
-from kombu import Connection
+from celery import states
 from kombu.utils.json import loads
-from redis import Redis
-from servers import PostgresServer, RedisServer, end, find_postgresql
+from measured_worker import HERE, Worker, read_options, rendered_service, report
+from servers import PostgresServer, RedisServer, find_postgresql, find_redis, running
 
-HERE = Path(__file__).resolve().parent
 DESIGNS = {  # tasks in designs.py
     "naive": "naive: a new event loop and engine a task",
     "asynchronous": "ours: `async def`, given a session",
@@ -30,96 +21,41 @@ DESIGNS = {  # tasks in designs.py
     "synchronous": "limit: synchronous, psycopg, pooled",
     "nothing": "a task that does nothing",
 }
-CONCURRENCY = 2
 USERS = 1_000
-DEADLINE = 120.0
 RESULTS = HERE / "RESULTS.md"
-sender = Celery(set_as_current=False)
 
 
-class Worker:
-    """A worker for one design, on Redis and PostgreSQL databases of its own, so that each can be counted by itself."""
+class RatedWorker(Worker):
+    """For one design."""
 
-    def __init__(self, design: str, broker_url: str, results_url: str) -> None:
-        self.design = design
+    def __init__(self, design: str, redis: RedisServer, number: int) -> None:
+        super().__init__(design, redis, number)
         self.rates: list[float] = []
         self.tasks = 0
-        self._broker_url, self._results_url = broker_url, results_url
-        self._broker, self._results = Redis.from_url(broker_url), Redis.from_url(results_url)
-
-    @contextmanager
-    def running(self, service: Path, database_url: str) -> Iterator[None]:
-        env = {
-            "APP_ENV": "test",
-            "DATABASE_URL": database_url,
-            "REDIS_URL": self._results_url,
-            "CELERY_BROKER_URL": self._broker_url,
-            "CELERY_RESULT_BACKEND": self._results_url,
-            "CELERY_WORKER_CONCURRENCY": str(CONCURRENCY),
-        }
-        with (service / f"{self.design}.log").open("wb") as log:
-            process = subprocess.Popen(
-                ["celery", "-A", "app.core.celery:celery_app", "worker"],
-                cwd=service,
-                env=rendering.environment(service, **env),
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            yield
-        finally:
-            end(process)
 
     def measure(self, tasks: int) -> float:
-        """Tasks per second, from the moment when all messages are in the queue until the last is acknowledged."""
-        self._results.flushdb()
-        name = f"design.{self.design}"
-        with Connection(self._broker_url) as connection:
-            ids = [
-                sender.send_task(name, [i % USERS + 1], queue="staged", connection=connection).id for i in range(tasks)
-            ]
-        began = time.perf_counter()
-        self._broker.rename("staged", "default")
-        self._broker.lpush("queues:bell", 1)  # or the worker would look up to a second later
-        while True:
-            left = self._broker.llen("default") or self._broker.hlen("unacked")
-            seconds = time.perf_counter() - began
-            if not left and self._succeeded(ids):
-                self.tasks += tasks
-                return tasks / seconds
-            if seconds > DEADLINE:
-                raise TimeoutError(f"{name}: {tasks} tasks were not done in {DEADLINE} s")
-            time.sleep(0.005)
+        """Tasks per second."""
+        self.results.flushdb()
+        ids = [self.stage(f"design.{self.name}", number % USERS + 1) for number in range(tasks)]
+        seconds = self.run_staged(lambda: self._succeeded(ids))
+        self.tasks += tasks
+        return tasks / seconds
 
     def _succeeded(self, ids: list[str]) -> bool:
-        stored = self._results.mget([f"celery-task-meta-{task_id}" for task_id in ids])
+        stored = self.results.mget([f"celery-task-meta-{task_id}" for task_id in ids])
         results = [loads(result) for result in stored if result]
         for result in results:
             if result["status"] == states.FAILURE:
-                raise RuntimeError(f"design.{self.design}: {result['result']}")
+                raise RuntimeError(f"design.{self.name}: {result['result']}")
         return [result["status"] for result in results] == [states.SUCCESS] * len(ids)
 
 
 @contextmanager
-def rendered_service() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        service = rendering.render(Path(folder) / "service", use_celery=True, database="postgresql")
-        rendering.install(service)
-        rendering.run(service, "uv", "pip", "install", "--quiet", "--python", ".venv", "psycopg[binary]")
-        shutil.copy(HERE / "designs.py", service / "app" / "tasks" / "designs.py")
-        yield service
-
-
-@contextmanager
 def servers() -> Iterator[tuple[RedisServer, PostgresServer]]:
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stopping:
-        (postgres_folder := Path(folder) / "postgresql").mkdir()
-        Path(folder).chmod(0o755)  # PostgreSQL runs as another user
-        redis = RedisServer("redis-server", Path(folder))
-        postgres = PostgresServer(find_postgresql(), postgres_folder)
-        for server in (redis, postgres):
-            server.start()
-            stopping.callback(server.stop)
+    with (
+        running(lambda folder: RedisServer(find_redis(), folder)) as redis,
+        running(lambda folder: PostgresServer(find_postgresql(), folder)) as postgres,
+    ):
         postgres.query("CREATE ROLE service SUPERUSER LOGIN")
         yield redis, postgres
 
@@ -137,8 +73,8 @@ def make_databases(service: Path, redis: RedisServer, postgres: PostgresServer) 
         postgres.create_database(design, template="users")
 
 
-def as_table(workers: list[Worker], connections: dict[str, int]) -> str:
-    rates = {worker.design: worker.rates for worker in workers}
+def as_table(workers: list[RatedWorker], connections: dict[str, int]) -> str:
+    rates = {worker.name: worker.rates for worker in workers}
 
     def ratio(design: str, to: str) -> str:
         return f"{median(one / other for one, other in zip(rates[design], rates[to], strict=True)):.2f}"
@@ -146,29 +82,25 @@ def as_table(workers: list[Worker], connections: dict[str, int]) -> str:
     lines = ["| task | tasks/s | x naive | x limit | connections per 1,000 tasks |", "|---|--:|--:|--:|--:|"]
     for worker in workers:
         cells = (
-            DESIGNS[worker.design],
+            DESIGNS[worker.name],
             f"{median(worker.rates):,.0f}",
-            ratio(worker.design, "naive"),
-            ratio(worker.design, "synchronous"),
-            f"{1000 * connections[worker.design] / worker.tasks:,.1f}",
+            ratio(worker.name, "naive"),
+            ratio(worker.name, "synchronous"),
+            f"{1000 * connections[worker.name] / worker.tasks:,.1f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--tasks", type=int, default=1_000, help="of each design in each round")
-    parser.add_argument("--write", action="store_true", help=f"save the table in {RESULTS.name}")
-    options = parser.parse_args()
-
-    with rendered_service() as service, servers() as (redis, postgres):
+    options = read_options(__doc__, RESULTS, rounds=9, of_each="design")
+    with rendered_service("postgresql", "designs.py") as service, servers() as (redis, postgres):
+        rendering.run(service, "uv", "pip", "install", "--quiet", "--python", ".venv", "psycopg[binary]")
         make_databases(service, redis, postgres)
-        workers = [Worker(design, redis.url(2 * i), redis.url(2 * i + 1)) for i, design in enumerate(DESIGNS)]
-        with ExitStack() as running:
+        workers = [RatedWorker(design, redis, number) for number, design in enumerate(DESIGNS)]
+        with ExitStack() as stack:
             for worker in workers:
-                running.enter_context(worker.running(service, postgres.url(worker.design)))
+                stack.enter_context(worker.running(service, postgres.url(worker.name)))
             for worker in workers:
                 worker.measure(tasks=100)  # to warm up
             for number in range(options.rounds):
@@ -176,13 +108,7 @@ def main() -> None:
                     worker.rates.append(worker.measure(options.tasks))
         table = as_table(workers, {design: postgres.connections_ever(design) for design in DESIGNS})
 
-    conditions = (
-        f"Medians of {options.rounds} rounds of {options.tasks:,} tasks, one worker at work at a time, concurrency"
-        f" {CONCURRENCY}; of ratios, those of each round. Python {platform.python_version()}, {os.cpu_count()} CPUs."
-    )
-    print(f"{table}\n\n{conditions}")
-    if options.write:
-        RESULTS.write_text(f"# Database tasks\n\n{table}\n\n{conditions}\n")
+    report(options, RESULTS, "Database tasks", table)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Real servers for tests: each in a temporary folder, on a free port of this machine, ended by its process id."""
 
 from servers.postgresql import PostgresServer
-from servers.process import HOST, end, free_port, wait_until
-from servers.programs import find_postgresql, unavailable
+from servers.process import HOST, end, free_port, running, wait_until
+from servers.programs import find_postgresql, find_redis, unavailable
 from servers.proxy import Proxy
 from servers.rabbitmq import RabbitServer
 from servers.redis import RedisServer, WatchedRedis
@@ -16,7 +16,9 @@ __all__ = [
     "WatchedRedis",
     "end",
     "find_postgresql",
+    "find_redis",
     "free_port",
+    "running",
     "unavailable",
     "wait_until",
 ]

@@ -2,34 +2,15 @@
 
 import os
 import pwd
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterator
 
 import pytest
 
 from servers.postgresql import PostgresServer
-from servers.process import Server
+from servers.process import running
 from servers.programs import DEBIAN_RABBITMQ, find_postgresql, find_redis, unavailable
 from servers.rabbitmq import RabbitServer
 from servers.redis import RedisServer
-
-
-S = TypeVar("S", bound=Server)
-
-
-@contextmanager
-def running(make: Callable[[Path], S]) -> Iterator[S]:
-    """A server in a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = make(Path(folder))
-        try:
-            server.start()
-            yield server
-        finally:
-            server.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,12 @@
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
 
 HOST = "127.0.0.1"
 
@@ -65,3 +68,18 @@ class Server:
     def close(self) -> None:
         """For good."""
         self.stop()
+
+
+S = TypeVar("S", bound=Server)
+
+
+@contextmanager
+def running(make: Callable[[Path], S]) -> Iterator[S]:
+    """In a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = make(Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.close()
