@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 
+from servers import Proxy
+
 from chaos.supervised import Supervised
 from chaos.target import Target
 
@@ -89,22 +91,13 @@ def kill_postgres(target: Target, _random: Random) -> None:
     target.postgres.start()
 
 
-def cut_network(seconds: float) -> Callable[[Target, Random], None]:
-    def cut(target: Target, _random: Random) -> None:
-        target.network.refuse()
+def lose_network(how: Callable[[Proxy], None], seconds: float) -> Callable[[Target, Random], None]:
+    def lose(target: Target, _random: Random) -> None:
+        how(target.network)
         time.sleep(seconds)
         target.network.forward()
 
-    return cut
-
-
-def drop_packets(seconds: float) -> Callable[[Target, Random], None]:
-    def drop(target: Target, _random: Random) -> None:
-        target.network.drop_packets()
-        time.sleep(seconds)
-        target.network.forward()
-
-    return drop
+    return lose
 
 
 def two_at_once(faults: list[Fault]) -> Callable[[Target, Random], None]:
@@ -131,8 +124,8 @@ def faults(pause: float) -> dict[str, Fault]:
         "Redis restarted": Fault(restart_redis, "redis"),
         "Redis killed": Fault(kill_redis, "redis"),
         f"Redis stopped for {pause:g} s": Fault(freeze_redis(pause), "redis", pause),
-        "network refused for 3 s": Fault(cut_network(3), "network", 3),
-        f"network dropped packets for {pause:g} s": Fault(drop_packets(pause), "network", pause),
+        "network refused for 3 s": Fault(lose_network(Proxy.refuse, 3), "network", 3),
+        f"network dropped packets for {pause:g} s": Fault(lose_network(Proxy.drop_packets, pause), "network", pause),
         "PostgreSQL restarted": Fault(restart_postgres, "postgres"),
         "PostgreSQL killed": Fault(kill_postgres, "postgres"),
     }
