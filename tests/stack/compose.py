@@ -25,7 +25,7 @@ ONE_SHOTS = {"settings", "migrate"}
 
 
 class Stack:
-    def __init__(self, folder: Path, files: str = PRODUCTION) -> None:
+    def __init__(self, folder: Path, files: str = PRODUCTION, api_key: str = "") -> None:
         self.folder = folder
         self.project = f"{folder.name}-{uuid4().hex[:8]}"
         self.ports = {name: free_port() for name in PORTS}
@@ -33,7 +33,8 @@ class Stack:
         self.env |= {name: str(port) for name, port in self.ports.items()}
         self.env |= {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_FILE": files}
         self.engine: Any = docker.from_env()  # its stubs take everything for None, too
-        self.api = httpx2.Client(base_url=f"http://127.0.0.1:{self.ports['API_PORT']}", timeout=10)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.api = httpx2.Client(base_url=f"http://127.0.0.1:{self.ports['API_PORT']}", headers=headers, timeout=10)
         self.flower_url = f"http://127.0.0.1:{self.ports['FLOWER_PORT']}"
 
     def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -140,9 +141,9 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path, files: str = PRODUCTION) -> Iterator[Stack]:
+def stack(folder: Path, files: str = PRODUCTION, api_key: str = "") -> Iterator[Stack]:
     """Nothing of it is left afterwards, whatever happens."""
-    one = Stack(folder, files)
+    one = Stack(folder, files, api_key)
     try:
         yield one
     finally:

@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,15 @@ def production(service: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(service, "clone", "--quiet", str(service), str(clone))
     make_secrets(clone)
     return clone
+
+
+@pytest.fixture(scope="session")
+def api_key(production: Path) -> str:
+    """What `make api-key owner=stack` prints for that clone."""
+    printed = run(production, sys.executable, "-m", "scripts.make_api_key", "stack")
+    found = re.search(r"only now: (\S+)", printed)
+    assert found, printed
+    return found[1]
 
 
 def make_secrets(service: Path) -> str:

@@ -33,8 +33,8 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def running(production: Path) -> Iterator[Stack]:
-    with stack(production) as running:
+def running(production: Path, api_key: str) -> Iterator[Stack]:
+    with stack(production, api_key=api_key) as running:
         running.up("--build", "--scale", f"worker={WORKERS}")
         running.sql("CREATE TABLE proof (key text, event text, host text)")
         yield running
@@ -74,7 +74,8 @@ class Load:
         self._thread.join()
 
     def _send(self) -> None:
-        with httpx2.Client(base_url=self._running.api.base_url, timeout=5) as client:
+        api = self._running.api
+        with httpx2.Client(base_url=api.base_url, headers=api.headers, timeout=5) as client:
             for number in itertools.count():
                 if self._ended.wait(PAUSE):
                     return

@@ -22,15 +22,15 @@ APP_USER = "10001:10001"
 
 
 def secrets(folder: Path) -> dict[str, str]:
-    """By setting."""
+    """By setting; of API keys it is the hash."""
     found = dict(SECRET.findall((folder / "secret" / ".env.production").read_text()))
-    assert set(found) == SETTINGS_WITH_SECRETS
+    assert set(found) == SETTINGS_WITH_SECRETS | {"TASK_API_KEYS"}
     return found
 
 
 @pytest.fixture(scope="module")
-def running(production: Path) -> Iterator[Stack]:
-    with stack(production) as running:
+def running(production: Path, api_key: str) -> Iterator[Stack]:
+    with stack(production, api_key=api_key) as running:
         running.compose("build", "--quiet")
         running.up("flower")  # before any worker is there
         assert running.up() < HEALTHY_WITHIN
