@@ -1,7 +1,8 @@
 # Each target sets up what it needs. Only Python 3.11 or newer and make must be there.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-stack check relock chaos bench bench-database bench-delivery bench-rendering
+.PHONY: help setup demo test test-slow test-stack check relock chaos
+.PHONY: bench bench-database bench-delivery bench-rendering bench-streams
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
@@ -39,7 +40,7 @@ relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies;
 chaos: setup ## Break what background work stands on, and count what becomes of the tasks, beside plain Celery
 	PYTHONPATH=tests $(PYTHON) -m chaos $(OPTIONS)
 
-bench: bench-database bench-delivery bench-rendering ## All benchmarks
+bench: bench-database bench-delivery bench-rendering bench-streams ## All benchmarks
 
 bench-database: setup ## Database tasks per second, beside other designs on the same servers
 	PYTHONPATH=tests $(PYTHON) benchmarks/database_tasks.py $(OPTIONS)
@@ -49,6 +50,9 @@ bench-delivery: setup ## What leases and records cost, beside kombu's own transp
 
 bench-rendering: setup ## Rendering time, beside cookiecutter on the same tree
 	PYTHONPATH=tests $(PYTHON) benchmarks/rendering_time.py $(OPTIONS)
+
+bench-streams: setup ## Memory and connections of the API with 1,000 streams of events open, and after they were closed
+	PYTHONPATH=tests $(PYTHON) benchmarks/event_streams.py $(OPTIONS)
 
 .tools/bin/uv:
 	python3 -m venv .tools
