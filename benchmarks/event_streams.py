@@ -188,8 +188,8 @@ def main() -> None:
     table = "\n".join(lines)
     each = 1024 * (rows[1].trimmed - rows[0].trimmed) / options.streams
     conditions = (
-        f"{each:.0f} KB a stream. Trimmed: after a collection of garbage and `malloc_trim`, for the allocator keeps what"
-        " was freed, and the next streams use it. One process of the API, with PYTHONMALLOC=malloc;"
+        f"{each:.0f} KB a stream. Trimmed: after a collection of garbage and `malloc_trim`, for the allocator keeps"
+        " what was freed, and the next streams use it. One process of the API, with PYTHONMALLOC=malloc;"
         f" Python {platform.python_version()}, {os.cpu_count()} CPUs."
     )
     print(f"{table}\n\n{conditions}")

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,24 @@ def test_tasks_survive_a_failover(service: Service, watched_redis: WatchedRedis,
     assert accepted.keys() <= started.keys()
     print("twice", {key: n for key, n in started.items() if n > 1})
     assert sum(started[key] > 1 for key in accepted) <= 4  # those that were held by the worker
+
+
+@pytest.mark.parametrize("fault", ["is killed", "hangs"])
+def test_who_waits_for_a_task_hears_of_its_end_after_a_failover(
+    service: Service, watched_redis: WatchedRedis, fault: str
+) -> None:
+    with service.api() as api, service.worker("-c", "1") as worker, ThreadPoolExecutor() as threads:
+        queued = api.client.post(f"{api.url}/api/v1/tasks/proof.walk", json={"steps": 20, "seconds": 20})
+        task = f"{api.url}{queued.headers['Location']}"
+        wait_until(lambda: worker.events("task started"), what=worker.log)
+        stream = threads.submit(api.client.get, f"{task}/events", timeout=60)
+        waiting = threads.submit(api.client.get, task, params={"wait": 55}, timeout=60)
+        time.sleep(2)  # for both to have asked
+        if fault == "is killed":
+            watched_redis.kill_master()
+        else:
+            watched_redis.freeze_master()
+        wait_until(watched_redis.is_taken_over)
+        assert waiting.result().json()["status"] == "SUCCESS"
+        assert "event: end" in stream.result().text
+        assert worker.stop() == 0
