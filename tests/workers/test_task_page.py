@@ -496,6 +496,19 @@ def test_more_is_loaded_page_by_page_and_what_is_new_comes_on_top(api: Api, new_
     expect(newest_row(page)).to_have_id(f"task-{newest}")
 
 
+def test_what_runs_further_down_is_kept_up_to_date_too(api: Api, new_page: Callable[..., Page], script: Path) -> None:
+    task_id = queue_task(api, "shown.steps", script=str(script))
+    for n in range(25):
+        queue_task(api, "shown.arguments", text=f"{n:02}")
+    page = new_page(load=False)
+    page.route(EVENTS, lambda route: route.abort())
+    page.goto(PAGE)
+    page.get_by_role("button", name="Load more").click()
+    expect(row(page, task_id).locator(".status")).to_have_text("Started")
+    tell(script, "end")
+    expect(row(page, task_id).locator(".status")).to_have_text("Succeeded")
+
+
 def test_all_tabs_together_hold_few_connections(api: Api, new_page: Callable[..., Page], script: Path) -> None:
     """A browser has six of them to one host, over HTTP/1.1: streams must leave some for everything else."""
     running = [queue_task(api, "shown.steps", script=str(script)) for _ in range(4)]
