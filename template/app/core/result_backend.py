@@ -48,6 +48,16 @@ class ResultBackend(RedisBackend):
         `AsyncResult.get` subscribes by itself.
         """
 
+    def mark_as_done(
+        self, task_id: str, result: Any, request: Any = None, store_result: bool = True, state: str = states.SUCCESS
+    ) -> None:
+        """Of a task that can be queued over REST and whose result is ignored, the end is told all the same."""
+        if request and not request.is_eager and (not store_result or request.ignore_result):
+            task = self.app.tasks.get(request.task)
+            if getattr(task, "exposed", False):
+                self.store_result(task_id, None, state, request=request)
+        super().mark_as_done(task_id, result, request, store_result, state)
+
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.app.task import Context
 from redis import Redis
 
 from app.core.celery import celery_app
@@ -54,6 +55,29 @@ def test_a_state_is_told_to_those_who_listen_and_kept_for_a_while(results: Redis
         told = listener.get_message(timeout=5)
     assert json.loads(told["data"]) == stored(results)
     assert 0 < results.ttl(result_key("0198c7a4")) <= celery_app.conf.result_expires
+
+
+@pytest.mark.parametrize("exposed", [True, False])
+@pytest.mark.parametrize("ignored_by", ["the task", "its message"])
+def test_the_end_of_an_exposed_task_is_kept_where_its_result_is_ignored(
+    results: Redis, monkeypatch: pytest.MonkeyPatch, exposed: bool, ignored_by: str
+) -> None:
+    task = celery_app.tasks["system.heartbeat"]
+    monkeypatch.setattr(type(task), "exposed", exposed)
+    request = Context(id="0198c7a4", task=task.name, ignore_result=ignored_by == "its message")
+    BACKEND.mark_as_done("0198c7a4", 7, request, ignored_by == "its message")
+    if exposed:
+        assert (stored(results)["status"], stored(results)["result"]) == ("SUCCESS", None)
+    else:
+        assert results.get(result_key("0198c7a4")) is None
+
+
+def test_states_count_up(results: Redis) -> None:
+    versions = []
+    for state in ("STARTED", "PROGRESS", "SUCCESS"):
+        BACKEND.store_result("0198c7a4", {"of": "a task"}, state)
+        versions.append(stored(results)["version"])
+    assert versions == [1, 2, 3]
 
 
 def stored(results: Redis) -> dict[str, Any]:
