@@ -25,8 +25,9 @@ sys.path.append(str(ROOT / "template"))
 from app.core import task_delivery, task_record
 from app.core.task_delivery import LEASE_SECONDS, Deliveries, Received
 from app.core.task_keys import record_key
-from app.core.task_leases import OUTAGE_SECONDS, RECOVER_SECONDS, RENEW_SECONDS, RETURN_SECONDS
+from app.core.task_leases import OUTAGE_SECONDS, RECOVER_SECONDS, RETURN_SECONDS
 from app.core.task_record import Start, note_start, starts_field
+from app.core.task_running import RENEW_SECONDS
 from app.core.task_scripts import OPEN
 
 LISTS = ["urgent", "default"]

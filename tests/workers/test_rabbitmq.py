@@ -237,3 +237,25 @@ def test_what_the_broker_does_not_confirm_is_not_accepted(
 
         assert set(answers) == {202, 503}
         assert waiting_in(api)["default"] == accepted
+
+
+@pytest.mark.slow
+def test_a_task_whose_worker_has_lost_its_connection_is_not_started_beside_itself(
+    service: Service, queue: Celery[Any], rabbit_server: RabbitServer
+) -> None:
+    """Its message is handed out again at once, to the other worker."""
+    with Proxy(rabbit_server.port) as proxy:
+        address = service.settings["CELERY_BROKER_URL"].replace(f":{rabbit_server.port}/", f":{proxy.port}/")
+        with service.set(CELERY_BROKER_URL=address).worker("-c", "1") as first:
+            result = queue.send_task("proof.start_and_wait", kwargs={"key": "cut", "seconds": 15})
+            wait_until(lambda: starts(service)["cut"], what=first.log)
+            with service.worker("-c", "1", "-n", "other@%h") as other:
+                proxy.refuse()
+                waits = "the task runs elsewhere; this start waits for its end"
+                wait_until(lambda: other.events(waits), what=other.log)
+                assert outcome(result) == "SUCCESS", first.log()
+                wait_until(lambda: other.events("task had ended already"), 30, other.log)
+                proxy.forward()
+                assert other.stop() == 0
+
+    assert starts(service)["cut"] == 1

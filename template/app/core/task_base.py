@@ -21,6 +21,7 @@ from app.core.config.celery import get_celery_settings
 from app.core.logging import configure_logging
 from app.core.task_arguments import TaskArguments
 from app.core.task_record import are_cancelled, note_failure, note_start
+from app.core.task_turns import take_turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,6 +130,8 @@ class BaseTask(Task[P, R]):
     def before_start(self, task_id: str, *_: Any) -> None:
         if self.request.is_eager:
             return
+        if self.acks_late:
+            take_turn(self.request, task_id)
         start = note_start(task_id, self.request.retries, self.delivery)
         if start is None:
             logger.warning("the task seems to be with another worker by now")

@@ -34,6 +34,11 @@ def list_key(kind: str, owner: str | None = None) -> str:
     return f"tasks:{kind}:of:{owner}" if owner else f"tasks:{kind}"
 
 
+def turn_key(task_id: str) -> str:
+    """In the same place: which run of the task is the one that is alive, see task_turns.py."""
+    return f"turn:{task_id}"
+
+
 def claim_key(owner: str | None, key: str) -> str:
     """In the same place: the task that was queued with this idempotency key, and for what."""
     return f"idempotency:{owner or ''}:{key}"

@@ -5,7 +5,6 @@ also while they wait there for their time. So a message comes back when both are
 """
 
 import os
-import threading
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, Protocol
@@ -17,11 +16,11 @@ from redis.exceptions import RedisError
 
 from app.core.config.celery import get_celery_settings
 from app.core.task_delivery import Deliveries, queue_lists
+from app.core.task_running import RENEW_SECONDS, Running
 from app.core.worker_redis import messages_client
 
 logger = structlog.stdlib.get_logger(__name__)
 
-RENEW_SECONDS = 2.0
 RECOVER_SECONDS = 2.0
 """Between two looks for lapsed leases; all workers together look that often."""
 OUTAGE_SECONDS = 4.0
@@ -46,33 +45,17 @@ class Leases:
     """What this process holds."""
 
     def __init__(self) -> None:
+        self.running = Running(self._renew)
         self._forget()
         os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
         self._holder: Holder | None = None
-        self._running: set[str] = set()
-        self._thread: threading.Thread | None = None
         self._missing: Iterator[int] | None = None
 
     def follow(self, holder: Holder) -> None:
         """Renew what it holds, in place of what an earlier one did: a connection that was lost holds nothing."""
         self._holder = holder
-
-    def enter(self, delivery: str) -> None:
-        """A task of this process runs. Its lease is renewed on a thread, for the task may keep this one busy."""
-        self._running.add(delivery)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._renew_running, name="leases", daemon=True)
-            self._thread.start()
-
-    def leave(self, delivery: str) -> None:
-        self._running.discard(delivery)
-
-    def _renew_running(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(RENEW_SECONDS):
-            self._renew(list(self._running))
 
     def renew_held(self) -> None:
         """ConnectionError, which makes the worker connect anew, where it is connected and yet receives nothing."""
@@ -132,10 +115,10 @@ def _look_after_leases(sender: Any, **_: object) -> None:
 @task_prerun.connect
 def _enter(task: Any, **_: object) -> None:
     if delivery := getattr(task, "delivery", None):
-        leases.enter(delivery)
+        leases.running.enter(delivery)
 
 
 @task_postrun.connect
 def _leave(task: Any, **_: object) -> None:
     if delivery := getattr(task, "delivery", None):
-        leases.leave(delivery)
+        leases.running.leave(delivery)

@@ -30,20 +30,20 @@ def note_start(task_id: str, retries: int, delivery: str | None) -> Start | None
 
     Without Redis as broker there is no delivery.
     """
-    answer = _patiently(NOTE_START, 1, record_key(task_id), starts_field(retries), delivery or "")
+    answer = ask_patiently(NOTE_START, 1, record_key(task_id), starts_field(retries), delivery or "")
     return Start(answer[0], cancelled=bool(answer[1])) if answer else None
 
 
 def note_failure(task_id: str, request: Any) -> None:
     """Put the task among those that failed for good, with its arguments, from which it can be replayed."""
     args, kwargs = getattr(request, "args", None), getattr(request, "kwargs", None)
-    _patiently(NOTE_FAILURE, 0, task_id, dumps([args, kwargs]) if args is not None else "")
+    ask_patiently(NOTE_FAILURE, 0, task_id, dumps([args, kwargs]) if args is not None else "")
 
 
 def note_end(task_id: str) -> None:
     """Where the broker is Redis, settling the message does so."""
     if not get_celery_settings().broker_is_redis:
-        _patiently(NOTE_END, 0, task_id, get_celery_settings().result_expires)
+        ask_patiently(NOTE_END, 0, task_id, get_celery_settings().result_expires)
 
 
 def are_cancelled(task_ids: Iterable[str]) -> list[bool]:
@@ -54,7 +54,7 @@ def are_cancelled(task_ids: Iterable[str]) -> list[bool]:
         return pipeline.execute()
 
 
-def _patiently(script: str, number_of_keys: int, *arguments: str | int) -> Any:
+def ask_patiently(script: str, number_of_keys: int, *arguments: str | int) -> Any:
     """Wait for Redis while it is away, for a task is not to fail for that."""
     while True:
         try:

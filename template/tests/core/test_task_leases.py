@@ -14,7 +14,8 @@ from app.core import task_delivery, task_leases
 from app.core.celery import celery_app
 from app.core.config.celery import get_celery_settings
 from app.core.task_delivery import LEASE_SECONDS, Deliveries
-from app.core.task_leases import OUTAGE_SECONDS, RENEW_SECONDS, RETURN_SECONDS, STUCK_SECONDS, Leases
+from app.core.task_leases import OUTAGE_SECONDS, RETURN_SECONDS, STUCK_SECONDS, Leases
+from app.core.task_running import RENEW_SECONDS
 from app.core.task_scripts import OPEN
 
 Log = Callable[[], list[dict[str, Any]]]
@@ -141,12 +142,12 @@ def test_what_runs_is_renewed_on_a_thread_until_it_ends(leases: Leases, monkeypa
         renewed.append(deliveries)
         again.release()
 
-    monkeypatch.setattr(task_leases, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr("app.core.task_running.RENEW_SECONDS", 0.01)
     monkeypatch.setattr(task_leases, "deliveries", lambda: SimpleNamespace(renew=renew))
-    leases.enter("runs")
+    leases.running.enter("runs")
     for _ in range(3):
         assert again.acquire(timeout=5)
-    leases.leave("runs")
+    leases.running.leave("runs")
     for _ in range(3):
         assert again.acquire(timeout=5)
     assert renewed[1] == ["runs"]
@@ -155,7 +156,9 @@ def test_what_runs_is_renewed_on_a_thread_until_it_ends(leases: Leases, monkeypa
 
 def test_a_task_is_entered_with_its_delivery_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
     running: set[str] = set()
-    monkeypatch.setattr(task_leases, "leases", SimpleNamespace(enter=running.add, leave=running.discard))
+    monkeypatch.setattr(
+        task_leases, "leases", SimpleNamespace(running=SimpleNamespace(enter=running.add, leave=running.discard))
+    )
     task = SimpleNamespace(delivery="tag/1")
     task_leases._enter(task=task)
     assert running == {"tag/1"}
