@@ -11,7 +11,7 @@ from rendering import COMBINATIONS, empty_folders, git
 
 WORDS = {
     "redis": r"redis",
-    "celery": r"celery|kombu|flower|(?<![a-z])(brokers?|queues?|queued|workers?|beat|with_db_init)(?![a-z])",
+    "celery": r"celery|kombu|(?<!over)flower|(?<![a-z])(brokers?|queues?|queued|workers?|beat|with_db_init)(?![a-z])",
     "postgresql": r"postgres|asyncpg",
 }
 NOT_READ = {"uv.lock", ".copier-answers.yml"}
@@ -60,7 +60,8 @@ def test_no_folder_is_left_empty(service: Path) -> None:
 def test_nothing_is_left_of_jinja(service: Path) -> None:
     for name, path in files(service).items():
         assert not re.search(r"\.jinja|[{}%]", name)
-        left = re.search(r"(?<!\$)\{\{|\{%|\{#|\.jinja", path.read_text())  # ${{ }} is GitHub's own
+        # ${{ }} is GitHub's own; without a space, braces are those of Python's f-strings
+        left = re.search(r"(?<!\$)\{\{-?\s|\{%|\{#|\.jinja", path.read_text())
         assert not left, f"{name}: {left}"
 
 
