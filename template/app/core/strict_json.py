@@ -13,6 +13,9 @@ NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, but for tab and line ends, and half characters: databases, terminals or UTF-8 refuse them."""
 
 
+BAD_TEXT = "Text should not hold control characters or halves of characters"
+
+
 class Fault(NamedTuple):
     place: tuple[str | int, ...]
     message: str
@@ -23,20 +26,34 @@ def parse(body: bytes) -> Any:
     return jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
 
 
-def find_faults(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[Fault]:
+def find_faults(value: Any) -> Iterator[Fault]:
     """What no schema refuses, and what cannot be stored or answered with, at any depth."""
-    match value:
-        case str() if NO_TEXT.search(value):
-            yield Fault(place, "Text should not hold control characters or halves of characters")
-        case float() if not math.isfinite(value):
-            yield Fault(place, "Input should be a finite number")
-        case dict():
-            for key, item in value.items():
-                yield from find_faults(key, place)
-                yield from find_faults(item, (*place, str(key)))
-        case list() | tuple() | set() | frozenset():
-            for index, item in enumerate(value):
-                yield from find_faults(item, (*place, index))
+    # a body may hold half a million containers: they are gone through without recursion, and without a path for each
+    containers: list[Any] = [[value]]
+    parents: list[int] = [0]
+    keys: list[Any] = [0]
+    for position, container in enumerate(containers):  # which grows meanwhile
+        for key, item in container.items() if isinstance(container, dict) else enumerate(container):
+            if isinstance(key, str) and NO_TEXT.search(key):
+                yield Fault(_place(parents, keys, parents[position], keys[position]), BAD_TEXT)
+            if isinstance(item, str):
+                if NO_TEXT.search(item):
+                    yield Fault(_place(parents, keys, position, key), BAD_TEXT)
+            elif isinstance(item, float):
+                if not math.isfinite(item):
+                    yield Fault(_place(parents, keys, position, key), "Input should be a finite number")
+            elif isinstance(item, (dict, list, tuple, set, frozenset)):
+                containers.append(item)
+                parents.append(position)
+                keys.append(key)
+
+
+def _place(parents: list[int], keys: list[Any], parent: int, key: Any) -> tuple[str | int, ...]:
+    steps = [key]
+    while parent:
+        steps.append(keys[parent])
+        parent = parents[parent]
+    return tuple(step if isinstance(step, int) else str(step) for step in reversed(steps[:-1]))
 
 
 class StrictJson:
