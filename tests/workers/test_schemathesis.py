@@ -23,7 +23,7 @@ COMMAND = [
     str(HERE / "schemathesis.toml"),
 ]
 OPTIONS = {
-    "--max-examples": "120",
+    "--max-examples": "200",
     "--seed": "1",
     "--request-timeout": "15",
     "--header": f"Authorization: Bearer {KEY}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from fastapi import Request, Response
@@ -10,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app.api.errors import MOST_FAULTS
 from app.core import strict_json
 
 
@@ -44,6 +46,6 @@ def _read(body: bytes) -> Any:
         value = strict_json.parse(body)
     except ValueError as error:
         raise RequestValidationError([{"loc": ("body",), "msg": f"No valid JSON: {error}"}]) from None
-    if faults := list(strict_json.find_faults(value)):
+    if faults := list(islice(strict_json.find_faults(value), MOST_FAULTS)):
         raise RequestValidationError([{"loc": ("body", *fault.place), "msg": fault.message} for fault in faults])
     return value
