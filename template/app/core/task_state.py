@@ -12,7 +12,7 @@ from app.core.config.base import get_app_env
 
 Status = Literal["PENDING", "STARTED", "PROGRESS", "RETRY", "SUCCESS", "FAILURE", "REVOKED"]
 
-FIELDS = ("name", "owner", "queued_at", "cancelled", "ended", "replayed_as")
+FIELDS = ("name", "owner", "queued_at", "cancelled", "started", "ended", "replayed_as")
 """Of the record, in the order in which `read_task_state` takes them."""
 
 
@@ -55,12 +55,12 @@ class TaskState:
 
 def read_task_state(task_id: str, record: Sequence[str | None], stored: str | None) -> TaskState | None:
     """Put it together from its record and Celery's own JSON in the result backend; None where there is no record."""
-    name, owner, queued_at, cancelled, ended, replayed_as = record
+    name, owner, queued_at, cancelled, started, ended, replayed_as = record
     if name is None or queued_at is None:
         return None
     meta = _parse(stored) if stored else {}
-    # of a task whose result is ignored only a failure is stored
-    status: Status = meta.get("status") or ("SUCCESS" if ended else "PENDING")
+    # of a task whose result is ignored only a failure is stored; one acknowledged early may not have started yet
+    status: Status = meta.get("status") or ("SUCCESS" if started and ended else "PENDING")
     if cancelled and status not in states.READY_STATES:
         status = "REVOKED"
     elif status not in get_args(Status):
@@ -84,7 +84,7 @@ def read_task_state(task_id: str, record: Sequence[str | None], stored: str | No
 
 def read_next_state(state: TaskState, stored: str) -> TaskState:
     """The same task by what has been stored of it since."""
-    record = (state.name, state.owner, state.queued_at, None, None, state.replayed_as)
+    record = (state.name, state.owner, state.queued_at, None, None, None, state.replayed_as)
     return read_task_state(state.task_id, record, stored) or state
 
 

@@ -30,8 +30,12 @@ def test_a_task_has_an_owner_and_may_have_been_replayed() -> None:
 
 
 def test_a_task_that_ended_and_whose_result_is_ignored_succeeded() -> None:
-    task = read(None, ended="1")
+    task = read(None, started="tag/1", ended="1")
     assert (task.status, task.result, task.finished) == ("SUCCESS", None, True)
+
+
+def test_a_task_that_was_acknowledged_before_its_start_waits() -> None:
+    assert read(None, ended="1").status == "PENDING"
 
 
 def test_what_is_stored_of_a_cancelled_task_is_read_as_that() -> None:
