@@ -10,13 +10,20 @@ from servers.postgresql import PostgresServer
 from servers.process import running
 from servers.programs import DEBIAN_RABBITMQ, find_postgresql, find_redis, unavailable
 from servers.rabbitmq import RabbitServer
-from servers.redis import RedisServer
+from servers.redis import RedisServer, WatchedRedis
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     program = find_redis()
     with running(lambda folder: RedisServer(program, folder)) as server:
+        yield server
+
+
+@pytest.fixture
+def watched_redis() -> Iterator[WatchedRedis]:
+    program = find_redis()
+    with running(lambda folder: WatchedRedis(program, folder)) as server:
         yield server
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 HOST = "127.0.0.1"
 
@@ -70,7 +70,13 @@ class Server:
         self.stop()
 
 
-S = TypeVar("S", bound=Server)
+class Startable(Protocol):
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=Startable)
 
 
 @contextmanager

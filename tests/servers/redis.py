@@ -85,7 +85,7 @@ class WatchedRedis:
     def is_taken_over(self) -> bool:
         return bool(self._master()["port"] != self.master_port)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         for node in self._nodes.values():
             node.thaw()
             node.stop()

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,6 +65,10 @@ class Service:
     def written(self) -> list[str]:
         """The keys under which tasks have committed, in the order in which they wrote."""
         return self.postgres.query("SELECT email FROM users ORDER BY id", self.database)
+
+    def starts(self) -> Counter[str]:
+        """By key, how many times the task was started that notes each of its starts."""
+        return Counter(row.partition(", start ")[0] for row in self.written() if ", start " in row)
 
     def connections(self, state: str = "%") -> int:
         return self.postgres.connections(self.database, state)

@@ -48,7 +48,7 @@ def send(queue: Celery[Any]) -> Callable[..., Any]:
 @pytest.fixture
 def starts(service: Service) -> Callable[[], list[str]]:
     """The key of each task that was started, once for each start."""
-    return lambda: sorted(row.split(", start ")[0] for row in service.written())
+    return lambda: sorted(service.starts().elements())
 
 
 def wait_until_renewed_beyond_its_first_end(broker: Any, delivery: str, lapses: float, log: Callable[[], str]) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -41,11 +40,6 @@ def commit_and_die(service: Service, moment: str, key: str, count: int = 1) -> N
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
 
 
-def starts(service: Service) -> Counter[str]:
-    """How often each task has started, by its key."""
-    return Counter(key.partition(", start ")[0] for key in service.written() if ", start " in key)
-
-
 def waiting(service: Service, condition: str = "true") -> int:
     (count,) = service.postgres.query(f"SELECT count(*) FROM task_outbox WHERE {condition}", service.database)  # noqa: S608 (ours)
     return int(count)
@@ -70,9 +64,9 @@ def test_what_a_killed_process_has_committed_runs_once(own_service: Service, mom
     assert waiting(service) == 1
     with service.worker("-c", "2", "-B") as worker:
         wait_until(lambda: not waiting(service), 30, worker.log)
-        wait_until(lambda: starts(service), what=worker.log)
+        wait_until(service.starts, what=worker.log)
         relay(service)
-    assert starts(service) == {"welcome 0": 1}
+    assert service.starts() == {"welcome 0": 1}
 
 
 def test_what_a_killed_process_has_not_committed_never_runs(own_service: Service) -> None:
@@ -82,7 +76,7 @@ def test_what_a_killed_process_has_not_committed_never_runs(own_service: Service
     assert waiting(service) == 0
     with service.worker("-c", "2"):
         assert relay(service) == 0
-    assert not starts(service)
+    assert not service.starts()
 
 
 def test_relays_at_once_queue_each_of_500_tasks_once(own_service: Service) -> None:
@@ -92,8 +86,8 @@ def test_relays_at_once_queue_each_of_500_tasks_once(own_service: Service) -> No
     wait_until_due(service)
     with service.worker("-c", "2", "-n", "one") as one, service.worker("-c", "2", "-n", "two") as two:
         assert relay(service, runs=8) == 500
-        wait_until(lambda: sum(starts(service).values()) >= 500, 60, lambda: one.log() + two.log())
-    assert starts(service) == {f"welcome {number}": 1 for number in range(500)}
+        wait_until(lambda: sum(service.starts().values()) >= 500, 60, lambda: one.log() + two.log())
+    assert service.starts() == {f"welcome {number}": 1 for number in range(500)}
     assert waiting(service) == 0
 
 
@@ -114,10 +108,10 @@ def test_a_request_succeeds_without_redis_and_its_task_runs_when_redis_is_back(
         wait_until(lambda: api.events("tasks of the outbox wait for its relay"), what=api.log)
         assert waiting(service) == 2
         proxy.forward()
-        wait_until(lambda: len(starts(service)) == 2, 60, worker.log)
+        wait_until(lambda: len(service.starts()) == 2, 60, worker.log)
     assert [answer.status_code for answer in answers] == [200, 200]
     assert took < 1
-    assert starts(service) == {"ada 0": 1, "grace 0": 1}
+    assert service.starts() == {"ada 0": 1, "grace 0": 1}
     assert waiting(service) == 0
 
 
@@ -126,10 +120,10 @@ def test_tasks_of_a_request_are_queued_right_after_its_commit(own_service: Servi
     with service.api() as api, service.worker("-c", "2") as worker:
         ids = httpx2.post(f"{api.url}/proof/sign-up/ada?welcomes=500", timeout=30).json()
         assert httpx2.post(f"{api.url}/proof/fail/grace").status_code == 500
-        wait_until(lambda: sum(starts(service).values()) >= 500, 60, worker.log)
+        wait_until(lambda: sum(service.starts().values()) >= 500, 60, worker.log)
         wait_until(lambda: not waiting(service))
         assert len({event["task_id"] for event in worker.events("task succeeded")} & set(ids)) >= 499
-    assert starts(service) == {f"ada {number}": 1 for number in range(500)}
+    assert service.starts() == {f"ada {number}": 1 for number in range(500)}
 
 
 @pytest.mark.slow
@@ -139,9 +133,9 @@ def test_with_rabbitmq_too_the_relay_queues_what_a_killed_process_has_committed(
     service = own_service.set(CELERY_BROKER_URL=rabbit_server.add_virtual_host("outbox"))
     commit_and_die(service, "after the commit", "welcome", 20)
     with service.worker("-c", "2", "-B") as worker:
-        wait_until(lambda: len(starts(service)) == 20, 60, worker.log)
+        wait_until(lambda: len(service.starts()) == 20, 60, worker.log)
         wait_until(lambda: not waiting(service), what=worker.log)
-    assert starts(service) == {f"welcome {number}": 1 for number in range(20)}
+    assert service.starts() == {f"welcome {number}": 1 for number in range(20)}
 
 
 @pytest.mark.slow
@@ -150,11 +144,11 @@ def test_an_api_that_is_killed_under_load_loses_no_task_of_what_it_committed(own
     with service.api() as api, service.worker("-c", "2", "-B") as worker:
         answered = asyncio.run(post_until_killed(api))
         signed_up = [key for key in service.written() if ", start " not in key]
-        wait_until(lambda: len(starts(service)) >= len(signed_up), 60, worker.log)
+        wait_until(lambda: len(service.starts()) >= len(signed_up), 60, worker.log)
         wait_until(lambda: not waiting(service), 30, worker.log)
         relay(service)
     assert answered <= set(signed_up)
-    assert starts(service) == {f"{key} 0": 1 for key in signed_up}
+    assert service.starts() == {f"{key} 0": 1 for key in signed_up}
 
 
 async def post_until_killed(api: Api) -> set[str]:

@@ -1,33 +1,15 @@
 """Redis behind Sentinel: a replica takes over from a master that has died, with nothing started anew."""
 
-import itertools
-import shutil
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from servers import WatchedRedis, unavailable, wait_until
-from workers.processes import Api, Service
+from servers import WatchedRedis, wait_until
+from workers.load import Load
+from workers.processes import Service
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def watched_redis() -> Iterator[WatchedRedis]:
-    program = shutil.which("redis-server")
-    if program is None:
-        unavailable("Redis (redis-server) is not installed")
-    with tempfile.TemporaryDirectory() as folder:
-        server = WatchedRedis(program, Path(folder))
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
 
 
 @pytest.fixture
@@ -38,52 +20,37 @@ def service(new_service: Callable[[], Service], watched_redis: WatchedRedis) -> 
 
 @pytest.mark.parametrize("fault", ["is killed", "hangs"])
 def test_tasks_survive_a_failover(service: Service, watched_redis: WatchedRedis, fault: str) -> None:
-    accepted: dict[str, str] = {}
-    keys = (f"load {number}" for number in itertools.count())
-
-    def queue_some(api: Api, wanted: int) -> None:
-        while len(accepted) < wanted:
-            key = next(keys)
-            address = f"{api.url}/api/v1/tasks/proof.start_and_wait"
-            answer = api.client.post(address, json={"key": key, "seconds": 0.05}, timeout=10)
-            assert answer.status_code in (202, 503), answer.text
-            if answer.status_code == 202:
-                accepted[key] = answer.json()["task_id"]
-
     with service.api() as api, service.worker("-c", "2") as worker:
-        queue_some(api, 150)
+        load = Load(api, seconds_of_a_task=0.05)
+        load.queue(150)
         running = api.client.post(
             f"{api.url}/api/v1/tasks/proof.start_and_wait", json={"key": "long", "seconds": 15}
         ).json()
-        queue_some(api, 200)
+        load.queue(200)
         start = time.monotonic()
         if fault == "is killed":
             watched_redis.kill_master()
         else:
             watched_redis.freeze_master()
-        queue_some(api, 201)
+        load.queue(201)
         print(f"queued again after {time.monotonic() - start:.1f} s")
         wait_until(watched_redis.is_taken_over)
-        queue_some(api, 300)
+        load.queue(300)
         if fault == "hangs":
             watched_redis.thaw_master()
         wait_until(
-            lambda: {api.status(task) for task in [*accepted.values(), running["task_id"]]} == {"SUCCESS"},
+            lambda: {*load.statuses(), api.status(running["task_id"])} == {"SUCCESS"},
             90,
-            lambda: (
-                api.client.get(f"{api.url}/health/celery").text
-                + str(Counter(api.status(task) for task in accepted.values()))
-                + worker.log()[-6000:]
-            ),
+            lambda: f"{api.client.get(f'{api.url}/health/celery').text}{load.statuses()}{worker.log()[-6000:]}",
         )
         print(f"all ended after {time.monotonic() - start:.1f} s")
         assert api.client.get(f"{api.url}/health/celery").json()["waiting"]["default"] == 0
         assert worker.stop() == 0
 
-    started = Counter(written.partition(", start ")[0] for written in service.written())
-    assert accepted.keys() <= started.keys()
+    started = service.starts()
+    assert load.accepted.keys() <= started.keys()
     print("twice", {key: n for key, n in started.items() if n > 1})
-    assert sum(started[key] > 1 for key in accepted) <= 4  # those that were held by the worker
+    assert sum(started[key] > 1 for key in load.accepted) <= 4  # those that were held by the worker
 
 
 @pytest.mark.parametrize("fault", ["is killed", "hangs"])
