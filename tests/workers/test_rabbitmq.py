@@ -3,8 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -12,6 +11,7 @@ import pytest
 from celery import Celery
 from kombu import Exchange, Queue
 from servers import Proxy, RabbitServer, wait_until
+from workers.load import Load
 from workers.processes import AUTHORIZED, Api, Service, outcome
 
 DEADLINE = 1.5
@@ -20,25 +20,18 @@ THREADS = 8
 
 
 @pytest.fixture(scope="session")
-def new_rabbit_service(new_service: Callable[[], Service], rabbit_server: RabbitServer) -> Callable[[], Service]:
+def new_service(new_service: Callable[[], Service], rabbit_server: RabbitServer) -> Callable[[], Service]:
     """Each has a virtual host of its own."""
     numbers = itertools.count()
     return lambda: new_service().set(CELERY_BROKER_URL=rabbit_server.add_virtual_host(f"service{next(numbers)}"))
 
 
 @pytest.fixture(scope="module")
-def service(new_rabbit_service: Callable[[], Service]) -> Service:
-    return new_rabbit_service()
-
-
-@pytest.fixture(scope="module")
-def queue(service: Service) -> Iterator[Celery[Any]]:
+def queue(queue: Celery[Any]) -> Celery[Any]:
     """What another service must know: where the messages go."""
-    with service.queue() as queue:
-        arguments = {"x-queue-type": "quorum"}
-        tasks = Exchange("tasks", type="topic")
-        queue.conf.task_queues = [Queue("default", tasks, routing_key="default", queue_arguments=arguments)]
-        yield queue
+    tasks, arguments = Exchange("tasks", type="topic"), {"x-queue-type": "quorum"}
+    queue.conf.task_queues = [Queue("default", tasks, routing_key="default", queue_arguments=arguments)]
+    return queue
 
 
 def queue_task(api: Api, name: str, **arguments: Any) -> str:
@@ -52,11 +45,6 @@ def waiting_in(api: Api) -> dict[str, int]:
     """The messages by queue."""
     waiting: dict[str, int] = api.client.get(f"{api.url}/health/celery").json()["waiting"]
     return waiting
-
-
-def starts(service: Service) -> Counter[str]:
-    """By key, how many times it was started."""
-    return Counter(written.partition(", start ")[0] for written in service.written())
 
 
 def test_a_task_is_queued_followed_and_cancelled(service: Service, api: Api) -> None:
@@ -83,12 +71,12 @@ def test_what_a_killed_worker_held_runs_elsewhere(service: Service, queue: Celer
     keys = [f"killed {number}" for number in range(6)]
     with service.worker("-c", "2") as killed:
         results = [queue.send_task("proof.start_and_wait", kwargs={"key": key, "seconds": 2}) for key in keys]
-        wait_until(lambda: starts(service)[keys[0]] and starts(service)[keys[1]])
+        wait_until(lambda: service.starts()[keys[0]] and service.starts()[keys[1]])
         killed.kill()
         with service.worker("-c", "2") as worker:
             assert {outcome(result) for result in results} == {"SUCCESS"}, worker.log()
 
-    assert [starts(service)[key] for key in keys] == [2, 2, 1, 1, 1, 1]
+    assert [service.starts()[key] for key in keys] == [2, 2, 1, 1, 1, 1]
 
 
 def test_a_task_that_ended_without_acknowledgement_is_not_run_again(
@@ -98,14 +86,14 @@ def test_a_task_that_ended_without_acknowledgement_is_not_run_again(
         address = service.settings["CELERY_BROKER_URL"].replace(f":{rabbit_server.port}/", f":{proxy.port}/")
         with service.set(CELERY_BROKER_URL=address).worker("-c", "1") as worker:
             result = queue.send_task("proof.start_and_wait", kwargs={"key": "ended", "seconds": 1})
-            wait_until(lambda: starts(service)["ended"], what=worker.log)
+            wait_until(lambda: service.starts()["ended"], what=worker.log)
             proxy.refuse()
             assert outcome(result) == "SUCCESS"
             proxy.forward()
             wait_until(lambda: worker.events("task had ended already"), what=worker.log)
             assert worker.stop() == 0
 
-    assert starts(service)["ended"] == 1
+    assert service.starts()["ended"] == 1
 
 
 @pytest.mark.slow
@@ -131,7 +119,7 @@ def test_a_countdown_is_kept_by_the_broker_and_runs_once(service: Service, queue
         assert time.monotonic() > due - 1  # RabbitMQ counts in whole seconds
         assert worker.stop() == 0
 
-    assert starts(service)["later"] == 1
+    assert service.starts()["later"] == 1
 
 
 @pytest.fixture(params=["hangs", "is stopped", "is killed"])
@@ -169,7 +157,7 @@ def test_the_api_answers_in_time_during_an_outage_and_is_back_after_it(
         wait_until(lambda: {api.status(task) for task in [*before, after]} == {"SUCCESS"}, 60, worker.log)
 
     if "hangs" not in refused:  # then it may take what it had received by then
-        assert starts(service)[refused] == 0
+        assert service.starts()[refused] == 0
 
 
 async def post_at_once(api: Api, key: str, requests: int) -> list[tuple[int, float]]:
@@ -194,40 +182,29 @@ async def post_at_once(api: Api, key: str, requests: int) -> list[tuple[int, flo
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [RabbitServer.stop, RabbitServer.kill])
 def test_a_restart_under_load_loses_nothing(
-    new_rabbit_service: Callable[[], Service], rabbit_server: RabbitServer, end: Callable[[RabbitServer], None]
+    new_service: Callable[[], Service], rabbit_server: RabbitServer, end: Callable[[RabbitServer], None]
 ) -> None:
-    service = new_rabbit_service()
+    service = new_service()
     with service.api() as api, service.worker("-c", "2") as worker:
-        accepted: dict[str, str] = {}
-        keys = (f"load {number}" for number in itertools.count())
-
-        def queue_some(wanted: int) -> None:
-            while len(accepted) < wanted:
-                key = next(keys)
-                address = f"{api.url}/api/v1/tasks/proof.start_and_wait"
-                answer = api.client.post(address, json={"key": key, "seconds": 0.01}, timeout=5)
-                assert answer.status_code in (202, 503)
-                if answer.status_code == 202:
-                    accepted[key] = answer.json()["task_id"]
-
-        queue_some(100)
+        load = Load(api, seconds_of_a_task=0.01)
+        load.queue(100)
         end(rabbit_server)
         rabbit_server.start()
-        queue_some(200)
-        wait_until(lambda: {api.status(task) for task in accepted.values()} == {"SUCCESS"}, 60, worker.log)
+        load.queue(200)
+        wait_until(lambda: load.statuses().keys() == {"SUCCESS"}, 60, worker.log)
         assert worker.stop() == 0
 
-    started = starts(service)
-    assert accepted.keys() <= started.keys()
-    assert sum(started[key] > 1 for key in accepted) <= 2  # those in mid-task
+    started = service.starts()
+    assert load.accepted.keys() <= started.keys()
+    assert sum(started[key] > 1 for key in load.accepted) <= 2  # those in mid-task
 
 
 @pytest.mark.slow
 def test_what_the_broker_does_not_confirm_is_not_accepted(
-    new_rabbit_service: Callable[[], Service], rabbit_server: RabbitServer
+    new_service: Callable[[], Service], rabbit_server: RabbitServer
 ) -> None:
     """Refused by a queue that is full, RabbitMQ says so in a confirm alone."""
-    service = new_rabbit_service()
+    service = new_service()
     virtual_host = service.settings["CELERY_BROKER_URL"].rpartition("/")[2]
     limit = '{"max-length": 3, "overflow": "reject-publish"}'
     rabbit_server.control("set_policy", "--vhost", virtual_host, "--apply-to", "queues", "full", ".*", limit)
@@ -248,7 +225,7 @@ def test_a_task_whose_worker_has_lost_its_connection_is_not_started_beside_itsel
         address = service.settings["CELERY_BROKER_URL"].replace(f":{rabbit_server.port}/", f":{proxy.port}/")
         with service.set(CELERY_BROKER_URL=address).worker("-c", "1") as first:
             result = queue.send_task("proof.start_and_wait", kwargs={"key": "cut", "seconds": 15})
-            wait_until(lambda: starts(service)["cut"], what=first.log)
+            wait_until(lambda: service.starts()["cut"], what=first.log)
             with service.worker("-c", "1", "-n", "other@%h") as other:
                 proxy.refuse()
                 waits = "the task runs elsewhere; this start waits for its end"
@@ -258,4 +235,4 @@ def test_a_task_whose_worker_has_lost_its_connection_is_not_started_beside_itsel
                 proxy.forward()
                 assert other.stop() == 0
 
-    assert starts(service)["cut"] == 1
+    assert service.starts()["cut"] == 1
