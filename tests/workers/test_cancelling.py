@@ -63,6 +63,7 @@ def test_a_running_task_may_end_by_itself_and_stays_revoked(service: Service, ap
         assert not worker.events("terminated a cancelled task")
 
 
+@pytest.mark.slow
 def test_a_task_that_was_cancelled_while_it_ran_does_not_run_again_after_its_worker_was_killed(
     service: Service, api: Api
 ) -> None:

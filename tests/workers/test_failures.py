@@ -60,6 +60,7 @@ def test_a_success_is_not_among_them(service: Service, api: Api) -> None:
     assert task["task_id"] not in failures(api)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [None, "proof.fail"])
 def test_many_are_replayed_by_a_command_once_each(service: Service, api: Api, name: str | None) -> None:
     before = set(failures(api))

@@ -56,6 +56,7 @@ def wait_until_due(service: Service) -> None:
     wait_until(lambda: not waiting(service, "relay_at > now()"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["after the commit", "after the push"])
 def test_what_a_killed_process_has_committed_runs_once(own_service: Service, moment: str) -> None:
     service = own_service
@@ -69,6 +70,7 @@ def test_what_a_killed_process_has_committed_runs_once(own_service: Service, mom
     assert service.starts() == {"welcome 0": 1}
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_has_not_committed_never_runs(own_service: Service) -> None:
     service = own_service
     commit_and_die(service, "before the commit", "welcome")
@@ -79,6 +81,7 @@ def test_what_a_killed_process_has_not_committed_never_runs(own_service: Service
     assert not service.starts()
 
 
+@pytest.mark.slow
 def test_relays_at_once_queue_each_of_500_tasks_once(own_service: Service) -> None:
     service = own_service
     commit_and_die(service, "after the commit", "welcome", 500)

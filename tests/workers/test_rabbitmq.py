@@ -67,6 +67,7 @@ def test_a_task_is_queued_followed_and_cancelled(service: Service, api: Api) -> 
     assert service.written() == ["waiting", "following"]
 
 
+@pytest.mark.slow
 def test_what_a_killed_worker_held_runs_elsewhere(service: Service, queue: Celery[Any]) -> None:
     keys = [f"killed {number}" for number in range(6)]
     with service.worker("-c", "2") as killed:

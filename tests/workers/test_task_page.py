@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request,
 from servers import unavailable
 from workers.processes import Api, Service
 
-pytestmark = pytest.mark.usefixtures("worker")
+pytestmark = [pytest.mark.usefixtures("worker"), pytest.mark.slow]
 
 HERE = Path(__file__).parent
 CHROMIUM = Path("/usr/bin/chromium")

@@ -171,6 +171,7 @@ def test_nothing_is_left_of_clients_that_went_away(watched: Service, redis: Redi
             api.client.delete(f"{api.url}/api/v1/tasks/{task_id}")
 
 
+@pytest.mark.slow
 def test_an_api_that_is_restarted_lets_go_at_once_and_streams_go_on(watched: Service, redis: Redis) -> None:
     async def attach(api: Api, ids: list[str]) -> tuple[list[list[Event]], list[dict[str, Any]], float]:
         async with watchers_of(api) as (watchers,):
@@ -220,6 +221,7 @@ def freeze_and_thaw(server: RedisServer) -> None:
     server.thaw()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outage", [kill_and_start, freeze_and_thaw])
 @pytest.mark.parametrize("ends_in", ["the outage", "the time after"])
 def test_every_waiter_hears_of_the_end_when_redis_was_away(
@@ -245,6 +247,7 @@ def test_every_waiter_hears_of_the_end_when_redis_was_away(
         assert worker.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_million_steps_are_written_a_few_times_a_second(watched: Service) -> None:
     with watched.api() as api, watched.worker("-c", "1") as worker:
         (warm,) = queue_tasks(api, "proof.walk", number=1, steps=1)
