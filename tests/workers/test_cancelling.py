@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import pytest
 from servers import wait_until
 from workers.processes import Api, Service
 
