@@ -15,6 +15,7 @@ from kombu.utils.json import dumps
 from redis.asyncio import Redis
 
 from app.core.config.celery import get_celery_settings
+from app.core.redis_batch import RedisBatch
 from app.core.task_delivery import queue_lists
 from app.core.task_keys import record_key
 from app.core.task_message import MessageBuilder, NewTask
@@ -74,12 +75,13 @@ class RedisPublisher:
         self._app = app
         self._messages = MessageBuilder(app)
         self._broker = broker
+        self._batch = RedisBatch(broker)
 
     async def publish(self, new: NewTask, claim: Claim = NO_CLAIM, limit: int | None = None) -> Answer:
         key, message = self._messages.task(new)
         kept = get_celery_settings().result_expires
         arguments: list[Any] = [dumps(message), kept, limit or "", claim.is_for, claim.seconds, *_record(new)]
-        return Answer(*await self._broker.eval(ENQUEUE, 2, key, claim.key, *arguments))
+        return Answer(*await self._batch.execute("EVAL", ENQUEUE, 2, key, claim.key, *arguments))
 
     async def depth(self) -> Depth:
         queues = list(self._app.amqp.queues)

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from app.core.celery import celery_app
 from app.core.config.celery import get_celery_settings
 from app.core.redis import open_redis
+from app.core.redis_batch import RedisBatch
 from app.core.resources import Resource, UnavailableError
 from app.core.result_backend import STORE
 from app.core.sentinel import is_sentinel, open_master
@@ -52,6 +53,8 @@ class TaskQueue:
         self._publisher = publisher
         self._records = records
         self._results = results
+        self._records_batch = RedisBatch(records)
+        self._results_batch = RedisBatch(results)
         self._list = TaskList(records, results)
         self._watch = TaskWatch(results)
         self._deadline = deadline
@@ -73,7 +76,10 @@ class TaskQueue:
     async def find(self, task_id: str) -> TaskState | None:
         """The task as it stands, or None if no task with this id was queued here."""
         record, stored = await self._in_time(
-            asyncio.gather(self._records.hmget(record_key(task_id), FIELDS), self._results.get(result_key(task_id)))
+            asyncio.gather(
+                self._records_batch.execute("HMGET", record_key(task_id), *FIELDS),
+                self._results_batch.execute("GET", result_key(task_id)),
+            )
         )
         return read_task_state(task_id, record, stored)
 
