@@ -22,11 +22,11 @@ from app.core.redis_batch import RedisBatch
 from app.core.resources import Resource, UnavailableError
 from app.core.result_backend import STORE
 from app.core.sentinel import is_sentinel, open_master
-from app.core.task_keys import ALIVE_SECONDS, LAST_RUNS, RECORD_SECONDS, WORKERS, list_key, record_key, result_key
+from app.core.task_keys import ALIVE_SECONDS, LAST_RUNS, RECORD_SECONDS, WORKERS, record_key, result_key
 from app.core.task_list import Page, Place, TaskList
 from app.core.task_message import NewTask
 from app.core.task_publishers import NO_CLAIM, Claim, Depth, KombuPublisher, Publisher, RedisPublisher
-from app.core.task_scripts import NOTE_CANCELLATION
+from app.core.task_scripts import NOTE_CANCELLATION, NOTE_REPLAY
 from app.core.task_state import FIELDS, Status, TaskState, cancelled_meta, read_next_state, read_task_state
 from app.core.task_watch import TaskWatch
 
@@ -128,21 +128,14 @@ class TaskQueue:
         """Queue a new task with the arguments of one that failed; a second time it answers with the same new one."""
         if task.status != states.FAILURE:
             raise NotReplayableError(f"Task {task.task_id} did not fail: it is {task.status}.")
-        arguments = await self._in_time(self._records.hget(record_key(task.task_id), "arguments"))
+        arguments = await self._in_time(self._records_batch.execute("HGET", record_key(task.task_id), "arguments"))
         if not arguments or task.name not in celery_app.tasks:
             raise NotReplayableError(f"The arguments of task {task.task_id} are not known, or there is no {task.name}.")
         args, kwargs = json.loads(arguments)
         new = NewTask(celery_app.tasks[task.name], kwargs, args=tuple(args), owner=task.owner)
         task_id = await self.enqueue(new, claim=Claim(f"replay:{task.task_id}", "", RECORD_SECONDS))
-        await self._in_time(self._note_replay(task, task_id))
+        await self._in_time(self._records_batch.execute("EVAL", NOTE_REPLAY, 0, task.task_id, task_id))
         return task_id
-
-    async def _note_replay(self, task: TaskState, replayed_as: str) -> None:
-        async with self._records.pipeline(transaction=True) as transaction:
-            transaction.hset(record_key(task.task_id), "replayed_as", replayed_as)
-            for owner in {task.owner, None}:
-                transaction.zrem(list_key("failed", owner), task.task_id)
-            await transaction.execute()
 
     async def workers(self) -> list[str]:
         """The names of the workers that are alive."""

@@ -277,6 +277,12 @@ trim(owner, CANCELLED, RECORD_SECONDS)
 if owner then redis.call('ZREM', list_of(owner, OPEN), ARGV[1]) end
 """)
 
+NOTE_REPLAY = _script(f"""
+-- ARGV: id of a task that failed, id of the new one
+redis.call('HSET', RECORD .. ARGV[1], 'replayed_as', ARGV[2])
+unlist_task(ARGV[1], redis.call('HGET', RECORD .. ARGV[1], 'owner'), '{list_key("failed")}')
+""")
+
 GIVE_BACK = _script("""
 -- ARGV: delivery
 return give_back(ARGV[1])
