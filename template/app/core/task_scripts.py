@@ -109,21 +109,24 @@ def _script(steps: str) -> str:
 _ENTER = f"""
 local RECENT = '{list_key("recent")}'
 
--- the task's record, with the fields from ARGV[first] on, and the lists in which it is found
-local function enter(id, owner, seconds, first)
+-- the task's record, with the fields from ARGV[first] on, and the lists in which it is found;
+-- what beat queues, day and night, would bury the others in that of recent tasks
+local function enter(id, owner, seconds, first, by_beat)
   local record = RECORD .. id
   for i = first, #ARGV, 2 do redis.call('HSETNX', record, ARGV[i], ARGV[i + 1]) end
   if owner then redis.call('HSETNX', record, 'owner', owner) end
   redis.call('HDEL', record, 'delivery', 'ended')
   redis.call('EXPIRE', record, RECORD_SECONDS)
   list_task(id, owner, OPEN)
-  list_task(id, owner, RECENT)
-  trim(owner, RECENT, seconds)
+  if not by_beat then
+    list_task(id, owner, RECENT)
+    trim(owner, RECENT, seconds)
+  end
 end
 
-local function push(queue, payload, seconds, first)
+local function push(queue, payload, seconds, first, by_beat)
   local tag, id, owner = read(payload)
-  enter(id, owner, seconds, first)
+  enter(id, owner, seconds, first, by_beat)
   redis.call('HSET', RECORD .. id, 'tag', tag, 'queue', queue, 'message', payload)
   redis.call('LPUSH', queue, payload)
   ring()
@@ -153,11 +156,11 @@ end
 PUSH = _script(
     _ENTER
     + """
--- KEYS: queue; ARGV: payload, seconds for which what ended is kept, whether the id may be pushed once only, fields
+-- KEYS: queue; ARGV: payload, seconds for which what ended is kept, whether it is beat's (pushed once only), fields
 local id, unreadable = check(ARGV[1])
 if not id then return unreadable end
 if ARGV[3] == '1' and redis.call('EXISTS', RECORD .. id) == 1 then return 0 end
-push(KEYS[1], ARGV[1], ARGV[2], 4)
+push(KEYS[1], ARGV[1], ARGV[2], 4, ARGV[3] == '1')
 return 1
 """
 )

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from app.core.celery import celery_app
 from app.core.task_delivery import LEASE_SECONDS, Deliveries, Received, queue_lists
-from app.core.task_keys import RECORD_SECONDS, record_key
+from app.core.task_keys import RECORD_SECONDS, list_key, record_key
 from app.core.task_message import MessageBuilder, NewTask
 from app.core.task_record import note_start, starts_field
 from app.core.task_scripts import BELL, OPEN
@@ -76,6 +76,13 @@ def test_what_may_be_pushed_once_only_is_pushed_once(deliveries: Deliveries, bro
     deliveries.settle(str(receive(deliveries)))
     push(deliveries, tag="third", once=True)
     assert receive(deliveries) is None
+
+
+def test_what_beat_queues_is_not_listed_beside_what_others_queue(deliveries: Deliveries, broker: Redis) -> None:
+    push(deliveries, "of beat", once=True)
+    push(deliveries, "of another")
+    assert broker.zrange(list_key("recent"), 0, -1) == ["of another"]
+    assert sorted(broker.zrange(list_key("open"), 0, -1)) == ["of another", "of beat"]
 
 
 @pytest.mark.parametrize("task_id", ["two\nlines", "\x00", "\x7f"])
