@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-stack check relock chaos
-.PHONY: bench bench-database bench-delivery bench-rendering bench-streams
+.PHONY: bench bench-database bench-delivery bench-rendering bench-api bench-streams
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
@@ -40,13 +40,16 @@ relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies;
 chaos: setup ## Break what background work stands on, and count what becomes of the tasks, beside plain Celery
 	PYTHONPATH=tests $(PYTHON) -m chaos $(OPTIONS)
 
-bench: bench-database bench-delivery bench-rendering bench-streams ## All benchmarks
+bench: bench-database bench-delivery bench-rendering bench-api bench-streams ## All benchmarks
 
 bench-database: setup ## Database tasks per second, beside other designs on the same servers
 	PYTHONPATH=tests $(PYTHON) benchmarks/database_tasks.py $(OPTIONS)
 
 bench-delivery: setup ## What leases and records cost, beside kombu's own transport on the same server
 	PYTHONPATH=tests $(PYTHON) benchmarks/delivery.py $(OPTIONS)
+
+bench-api: setup ## The task API beside what tutorials show, on the same servers; needs wrk
+	PYTHONPATH=tests $(PYTHON) benchmarks/task_api.py $(OPTIONS)
 
 bench-rendering: setup ## Rendering time, beside cookiecutter on the same tree
 	PYTHONPATH=tests $(PYTHON) benchmarks/rendering_time.py $(OPTIONS)

@@ -30,6 +30,7 @@ from servers import HOST, RedisServer, end, free_port, wait_until
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "TASK_API.md"
 KEY = "a key of the shop"
+HEADERS = {"Authorization": f"Bearer {KEY}"}
 PASSWORD = "without-one-no-service-starts-in-production"  # noqa: S105 (of a server that lives for minutes)
 ORDER = {"number": 7, "email": "ada@example.org"}
 CONNECTIONS = 32
@@ -77,11 +78,14 @@ class Load:
 @dataclass(frozen=True)
 class Round:
     queueing: Load
-    reading: Load
+    reading_waiting: Load
+    """The status of a task that waits for a worker, ..."""
+    reading_ended: Load
+    """... and of one that has ended."""
     waiting: float
     """Milliseconds from the end of a task to its client; the median of all."""
     threads: int
-    """That the API has started for those who wait."""
+    """Of the API, while they wait."""
     health_under_load: float
     """99th percentile, in milliseconds."""
     health_while_redis_hangs: float
@@ -119,14 +123,16 @@ class Api:
 
     def measure(self, seconds: int) -> Round:
         self._forget_tasks()
-        waiting, threads, task_id = asyncio.run(self._wait_for_tasks())
-        reading = self._load(seconds, self.design.read.format(task_id))
+        waiting, threads, ended_id = asyncio.run(self._wait_for_tasks())
+        reading_ended = self._load(seconds, self.design.read.format(ended_id))
+        waiting_id = httpx2.post(self._url + self.design.queue, json=ORDER, headers=HEADERS).json()["task_id"]
+        reading_waiting = self._load(seconds, self.design.read.format(waiting_id))
         queueing = self._load(seconds, self.design.queue)
         with self._wrk(seconds, self.design.queue) as wrk:
             under_load = asyncio.run(self._watch_health(lambda: wrk.poll() is None))
         self._forget_tasks()
         hanging = asyncio.run(self._watch_health_while_redis_hangs())
-        return Round(queueing, reading, waiting, threads, p99(under_load), p99(hanging))
+        return Round(queueing, reading_waiting, reading_ended, waiting, threads, p99(under_load), p99(hanging))
 
     def warm_up(self) -> None:
         self._load(1, self.design.queue)
@@ -145,7 +151,6 @@ class Api:
 
     async def _wait_for_tasks(self) -> tuple[float, int, str]:
         """One request waits for each task; the worker is started once all of them do."""
-        before = self._process.num_threads()
         async with self._client() as client:
             ids = [(await client.post(self.design.queue, json=ORDER)).json()["task_id"] for _ in range(WAITERS)]
 
@@ -155,7 +160,7 @@ class Api:
 
             waiting = asyncio.gather(*map(wait_for, ids))
             await asyncio.sleep(1)
-            threads = self._process.num_threads() - before
+            threads = self._process.num_threads()
             with self._program("celery", "-A", self.design.celery, "worker", "--concurrency", "2"):
                 return median(await waiting), threads, ids[0]
 
@@ -183,7 +188,7 @@ class Api:
     def _client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
             base_url=self._url,
-            headers={"Authorization": f"Bearer {KEY}"},
+            headers=HEADERS,
             limits=httpx2.Limits(max_connections=None),
             timeout=60,
         )
@@ -249,11 +254,14 @@ ROWS: tuple[tuple[str, Callable[[Round], float], str], ...] = (
     ("queueing, requests/s", lambda one: one.queueing.rate, ",.0f"),
     ("queueing, p99 in ms", lambda one: one.queueing.p99, ",.1f"),
     ("queueing, CPU in ms a request", lambda one: one.queueing.cpu, ".2f"),
-    ("status, requests/s", lambda one: one.reading.rate, ",.0f"),
-    ("status, p99 in ms", lambda one: one.reading.p99, ",.1f"),
-    ("status, CPU in ms a request", lambda one: one.reading.cpu, ".2f"),
+    ("status of a waiting task, requests/s", lambda one: one.reading_waiting.rate, ",.0f"),
+    ("status of a waiting task, p99 in ms", lambda one: one.reading_waiting.p99, ",.1f"),
+    ("status of a waiting task, CPU in ms a request", lambda one: one.reading_waiting.cpu, ".2f"),
+    ("status of an ended task, requests/s", lambda one: one.reading_ended.rate, ",.0f"),
+    ("status of an ended task, p99 in ms", lambda one: one.reading_ended.p99, ",.1f"),
+    ("status of an ended task, CPU in ms a request", lambda one: one.reading_ended.cpu, ".2f"),
     (f"{WAITERS} waiters, end of task to client, median in ms", lambda one: one.waiting, ",.1f"),
-    (f"{WAITERS} waiters, threads started for them", lambda one: one.threads, ".0f"),
+    (f"{WAITERS} waiters, threads of the API meanwhile", lambda one: one.threads, ".0f"),
     ("`/health/live` while others queue, p99 in ms", lambda one: one.health_under_load, ",.1f"),
     ("`/health/live` while Redis hangs, p99 in ms", lambda one: one.health_while_redis_hangs, ",.1f"),
 )
@@ -277,6 +285,7 @@ def main() -> None:
     if not shutil.which("wrk"):
         parser.error("wrk is not installed: apt-get install wrk")
 
+    load_before, *_ = os.getloadavg()
     rounds: dict[Design, list[Round]] = {design: [] for design in DESIGNS}
     with rendered_service() as service, tempfile.TemporaryDirectory() as folder:
         server = RedisServer("redis-server", Path(folder))
@@ -293,9 +302,9 @@ def main() -> None:
                     rounds[api.design].append(api.measure(options.seconds))
                     print(api.design.name, rounds[api.design][-1], flush=True)
     conditions = (
-        f"Medians of {options.rounds} rounds, loads of {options.seconds} s by {CONNECTIONS} connections, one API at work"
-        f" at a time, each one process of uvicorn with its access log; of ratios, those of each round. Python"
-        f" {platform.python_version()}, {os.cpu_count()} CPUs, load average {os.getloadavg()[1]:.1f} at the end."
+        f"Medians of {options.rounds} rounds, each load {options.seconds} s by {CONNECTIONS} connections, one API at"
+        " work at a time, each one process of uvicorn with its access log; of ratios, those of each round. Python"
+        f" {platform.python_version()}, {os.cpu_count()} CPUs, load average {load_before:.1f} before."
     )
     table = as_table(rounds)
     print(f"{table}\n\n{conditions}")

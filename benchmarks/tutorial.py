@@ -37,7 +37,7 @@ async def queue_task(order: Order) -> dict[str, str]:
 @app.get("/tasks/{task_id}")
 async def read_task(task_id: str) -> dict[str, Any]:
     result: AsyncResult[Any] = AsyncResult(task_id, app=celery_app)
-    return {"task_id": task_id, "status": result.status, "result": result.result if result.ready() else None}
+    return {"task_id": task_id, "status": result.status, "result": result.result}
 
 
 @app.get("/tasks/{task_id}/result")
