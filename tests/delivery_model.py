@@ -185,10 +185,8 @@ class Delivery(RuleBasedStateMachine):
     def start(self, choice: int, asks_again: bool) -> None:
         """Who asks again has missed the answer."""
         chosen = self._choose(choice)
-        task = self.tasks[chosen.task_id]
-        if chosen.tag == task.tag or not task.ended:  # the end of a later try takes the tag away: its result tells then
-            for _ in range(1 + asks_again):
-                self._start(chosen)
+        for _ in range(1 + asks_again):
+            self._start(chosen)
 
     def _start(self, chosen: Holding) -> None:
         task = self.tasks[chosen.task_id]

@@ -231,8 +231,8 @@ NOTE_START = _script("""
 -- KEYS: record; ARGV: field that counts the starts, delivery by which the task came
 local delivery = ARGV[2]
 if delivery ~= '' then -- without Redis as broker there is none
-  local tag, started = unpack(redis.call('HMGET', KEYS[1], 'tag', 'started'))
-  if redis.call('HEXISTS', HELD, delivery) == 0 or (tag and tag ~= tag_of(delivery)) then return false end
+  local tag, started, ended = unpack(redis.call('HMGET', KEYS[1], 'tag', 'started', 'ended'))
+  if ended or redis.call('HEXISTS', HELD, delivery) == 0 or (tag and tag ~= tag_of(delivery)) then return false end
   if started == delivery then redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end -- asked again: the answer was lost
   redis.call('HSET', KEYS[1], 'started', delivery)
 end
