@@ -29,7 +29,8 @@ def record_key(task_id: str) -> str:
 def list_key(kind: str, owner: str | None = None) -> str:
     """Sorted set beside the records: ids of an owner's tasks, or of all, that are of that kind, by time.
 
-    "recent" are all but those of beat, "open" those whose message is not done with, "failed" and "cancelled" how they ended.
+    "recent" are all but those of beat, "open" those whose message is not done with; "failed" and "cancelled" are those that
+    ended so.
     """
     return f"tasks:{kind}:of:{owner}" if owner else f"tasks:{kind}"
 
