@@ -51,5 +51,18 @@ def _model(task_name: str, signature: inspect.Signature) -> type[BaseModel]:
         annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
         fields[parameter.name] = (annotation, ... if parameter.default is parameter.empty else parameter.default)
     title = "".join(word.capitalize() for word in task_name.replace(".", "_").split("_")) + "Arguments"
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+    config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, json_schema_extra=_add_example
+    )
     return create_model(title, __config__=config, **fields)
+
+
+def _add_example(schema: dict[str, Any]) -> None:
+    """Of the examples and defaults of its fields, unless one that has to be given has neither."""
+    known = {
+        name: field["examples"][0] if "examples" in field else field["default"]
+        for name, field in schema.get("properties", {}).items()
+        if "examples" in field or field.get("default") is not None
+    }
+    if known.keys() >= set(schema.get("required", [])):
+        schema["examples"] = [known]

@@ -23,7 +23,9 @@ class DayFigures(TypedDict):
 
 @celery_app.task(name="users.update_stats", exposed=True)
 @with_db_init
-async def update_stats(*, day: Day | None = None, session: AsyncSession) -> DayFigures:
+async def update_stats(
+    *, day: Annotated[Day | None, Field(examples=["2026-05-04"])] = None, session: AsyncSession
+) -> DayFigures:
     """Count the users of a day (today, unless given) and write the figures down."""
     async with session.begin():
         figures = await user_statistics.update(session, day or datetime.now(UTC).date())

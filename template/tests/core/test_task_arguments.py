@@ -79,6 +79,21 @@ def test_the_model_describes_the_arguments() -> None:
     assert schema["additionalProperties"] is False
 
 
+def test_the_model_has_an_example_of_examples_and_defaults() -> None:
+    def report(
+        *, day: Annotated[date, Field(examples=["2026-05-04"])], days: int = 7, name: str | None = None
+    ) -> None: ...
+
+    schema = TaskArguments("report", report).model.model_json_schema()
+    assert schema["examples"] == [{"day": "2026-05-04", "days": 7}]
+
+
+def test_or_none_where_one_that_has_to_be_given_has_no_example() -> None:
+    def report(*, day: date, days: int = 7) -> None: ...
+
+    assert "examples" not in TaskArguments("report", report).model.model_json_schema()
+
+
 def test_a_task_has_to_name_its_arguments() -> None:
     def star(*items: str) -> None: ...
     def stars(**options: str) -> None: ...
