@@ -42,7 +42,7 @@ def create_app() -> FastAPI:
 
 app = create_app()
 
-# What stands by now stays. Without this, collections of garbage go through all of it again and again: a third of the
-# time of a small request, and the longest pauses between two.
+# What stands by now stays. Without this, collections of garbage go through all of it again and again: a fifth of the
+# time of a request under load, and the longest pauses between two.
 gc.collect()
 gc.freeze()
