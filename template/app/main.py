@@ -43,6 +43,6 @@ def create_app() -> FastAPI:
 app = create_app()
 
 # What stands by now stays. Without this, collections of garbage go through all of it again and again: a fifth of the
-# time of a request under load, and the longest pauses between two.
+# time of a request under load.
 gc.collect()
 gc.freeze()
