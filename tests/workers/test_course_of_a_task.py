@@ -51,7 +51,7 @@ def test_a_task_gives_up_with_its_last_error_after_its_retries(new_service: Call
         assert type(result.result).__name__ == "ConnectionError"
         assert result.retries == 5
         assert len(worker.events("task will be tried again")) == 5
-        assert len(worker.events("task failed")) == 1
+        wait_until(lambda: len(worker.events("task failed")) == 1, what=worker.log)
 
 
 def test_wrong_arguments_fail_at_once(queue: Celery[Any], worker: Worker) -> None:
