@@ -38,8 +38,13 @@ def test_tasks_survive_a_failover(service: Service, watched_redis: WatchedRedis,
         load.queue(300)
         if fault == "hangs":
             watched_redis.thaw_master()
+        # a result that the old master confirms when it wakes up is lost with it: docs/delivery.md
+        lost = 2 if fault == "hangs" else 0
         wait_until(
-            lambda: {*load.statuses(), api.status(running["task_id"])} == {"SUCCESS"},
+            lambda: (
+                sum(n for status, n in load.statuses().items() if status != "SUCCESS") <= lost
+                and api.status(running["task_id"]) == "SUCCESS"
+            ),
             90,
             lambda: f"{api.client.get(f'{api.url}/health/celery').text}{load.statuses()}{worker.log()[-6000:]}",
         )

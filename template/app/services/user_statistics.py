@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models.user_statistics import UserStatistics
@@ -13,7 +14,11 @@ async def update(session: AsyncSession, day: date) -> UserStatistics:
     """Count the users of that day and write the figures down; done again, it replaces them."""
     users = await session.scalar(select(func.count()).select_from(User).where(User.created_at < _start(day, 1)))
     figures = UserStatistics(day=day, users=users or 0, active=await count_active(session, day))
-    return await session.merge(figures)
+    try:
+        async with session.begin_nested():
+            return await session.merge(figures)
+    except IntegrityError:  # somebody else has written the first figures of that day meanwhile
+        return await session.merge(figures)
 
 
 async def count_active(session: AsyncSession, day: date) -> int:
