@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -25,7 +26,7 @@ import httpx2
 import psutil
 import rendering
 from redis import Redis
-from servers import HOST, RedisServer, end, free_port, wait_until
+from servers import HOST, Proxy, RedisServer, end, free_port, wait_until
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "TASK_API.md"
@@ -38,6 +39,8 @@ WAITERS = 200
 HANG_SECONDS = 3.0
 PAUSE = 0.01
 """Seconds between two looks at the health."""
+DELAY = 0.001
+"""Seconds to a Redis that is away, and as many back: as between two zones of a cloud."""
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -76,12 +79,20 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Round:
+class Loads:
     queueing: Load
     reading_waiting: Load
     """The status of a task that waits for a worker, ..."""
     reading_ended: Load
     """... and of one that has ended."""
+
+
+@dataclass(frozen=True)
+class Round:
+    near: Loads
+    """Redis on this machine, ..."""
+    away: Loads
+    """... and as if on another."""
     waiting: float
     """Milliseconds from the end of a task to its client; the median of all."""
     threads: int
@@ -92,16 +103,17 @@ class Round:
 
 
 class Api:
-    """One process of uvicorn, with Redis databases of its own."""
+    """One process of uvicorn. Each design has Redis databases of its own."""
 
-    def __init__(self, design: Design, service: Path, server: RedisServer) -> None:
+    def __init__(self, design: Design, service: Path, server: RedisServer, *, redis_port: int) -> None:
         self.design = design
         self._service = service
         self._server = server
         self._port = free_port()
         self._url = f"http://{HOST}:{self._port}"
-        broker, results = (_with_password(server.url(2 * DESIGNS.index(design) + i)) for i in range(2))
-        self._databases = [Redis.from_url(url) for url in (broker, results)]
+        urls = [_with_password(server.url(2 * DESIGNS.index(design) + number)) for number in range(2)]
+        self._databases = [Redis.from_url(url) for url in urls]
+        broker, results = (url.replace(f":{server.port}/", f":{redis_port}/") for url in urls)
         self._env = {
             "APP_ENV": "production",
             "DATABASE_URL": "sqlite+aiosqlite:///unused.db",
@@ -121,18 +133,21 @@ class Api:
             wait_until(self._answers, 30, self._log("uvicorn").read_text)
             yield
 
-    def measure(self, seconds: int) -> Round:
+    def measure(self, seconds: int, away: "Api") -> Round:
         self._forget_tasks()
         waiting, threads, ended_id = asyncio.run(self._wait_for_tasks())
-        reading_ended = self._load(seconds, self.design.read.format(ended_id))
-        waiting_id = httpx2.post(self._url + self.design.queue, json=ORDER, headers=HEADERS).json()["task_id"]
-        reading_waiting = self._load(seconds, self.design.read.format(waiting_id))
-        queueing = self._load(seconds, self.design.queue)
+        near_loads, away_loads = (api.measure_loads(seconds, ended_id) for api in (self, away))
         with self._wrk(seconds, self.design.queue) as wrk:
             under_load = asyncio.run(self._watch_health(lambda: wrk.poll() is None))
         self._forget_tasks()
         hanging = asyncio.run(self._watch_health_while_redis_hangs())
-        return Round(queueing, reading_waiting, reading_ended, waiting, threads, p99(under_load), p99(hanging))
+        return Round(near_loads, away_loads, waiting, threads, p99(under_load), p99(hanging))
+
+    def measure_loads(self, seconds: int, ended_id: str) -> Loads:
+        reading_ended = self._load(seconds, self.design.read.format(ended_id))
+        waiting_id = httpx2.post(self._url + self.design.queue, json=ORDER, headers=HEADERS).json()["task_id"]
+        reading_waiting = self._load(seconds, self.design.read.format(waiting_id))
+        return Loads(self._load(seconds, self.design.queue), reading_waiting, reading_ended)
 
     def warm_up(self) -> None:
         self._load(1, self.design.queue)
@@ -236,6 +251,17 @@ def _with_password(url: str) -> str:
     return url.replace("://", f"://:{PASSWORD}@")
 
 
+def measure_distance(url: str) -> float:
+    """Milliseconds that an answer takes, the median."""
+    times = []
+    with Redis.from_url(url) as redis:
+        for _ in range(200):
+            began = time.perf_counter()
+            redis.ping()
+            times.append(1000 * (time.perf_counter() - began))
+    return median(times)
+
+
 def p99(latencies: list[float]) -> float:
     return sorted(latencies)[math.ceil(0.99 * len(latencies)) - 1]
 
@@ -250,21 +276,29 @@ def rendered_service() -> Iterator[Path]:
         yield service
 
 
-ROWS: tuple[tuple[str, Callable[[Round], float], str], ...] = (
-    ("queueing, requests/s", lambda one: one.queueing.rate, ",.0f"),
-    ("queueing, p99 in ms", lambda one: one.queueing.p99, ",.1f"),
-    ("queueing, CPU in ms a request", lambda one: one.queueing.cpu, ".2f"),
-    ("status of a waiting task, requests/s", lambda one: one.reading_waiting.rate, ",.0f"),
-    ("status of a waiting task, p99 in ms", lambda one: one.reading_waiting.p99, ",.1f"),
-    ("status of a waiting task, CPU in ms a request", lambda one: one.reading_waiting.cpu, ".2f"),
-    ("status of an ended task, requests/s", lambda one: one.reading_ended.rate, ",.0f"),
-    ("status of an ended task, p99 in ms", lambda one: one.reading_ended.p99, ",.1f"),
-    ("status of an ended task, CPU in ms a request", lambda one: one.reading_ended.cpu, ".2f"),
+Row = tuple[str, Callable[[Round], float], str]
+
+
+def rows_of(what: str, read: Callable[[Round], Load]) -> list[Row]:
+    return [
+        (f"{what}, requests/s", lambda one: read(one).rate, ",.0f"),
+        (f"{what}, p99 in ms", lambda one: read(one).p99, ",.1f"),
+        (f"{what}, CPU in ms a request", lambda one: read(one).cpu, ".2f"),
+    ]
+
+
+ROWS: list[Row] = [
+    *rows_of("queueing", lambda one: one.near.queueing),
+    *rows_of("status of a waiting task", lambda one: one.near.reading_waiting),
+    *rows_of("status of an ended task", lambda one: one.near.reading_ended),
+    *rows_of("queueing, Redis away", lambda one: one.away.queueing),
+    *rows_of("status of a waiting task, Redis away", lambda one: one.away.reading_waiting),
+    *rows_of("status of an ended task, Redis away", lambda one: one.away.reading_ended),
     (f"{WAITERS} waiters, end of task to client, median in ms", lambda one: one.waiting, ",.1f"),
     (f"{WAITERS} waiters, threads of the API meanwhile", lambda one: one.threads, ".0f"),
     ("`/health/live` while others queue, p99 in ms", lambda one: one.health_under_load, ",.1f"),
     ("`/health/live` while Redis hangs, p99 in ms", lambda one: one.health_while_redis_hangs, ",.1f"),
-)
+]
 
 
 def as_table(rounds: dict[Design, list[Round]]) -> str:
@@ -293,18 +327,24 @@ def main() -> None:
         Redis.from_url(server.url()).config_set("requirepass", PASSWORD)
         with ExitStack() as stack:
             stack.callback(server.stop)
-            apis = [Api(design, service, server) for design in DESIGNS]
-            for api in apis:
+            network = stack.enter_context(Proxy(server.port, DELAY))
+            away = measure_distance(_with_password(server.url()).replace(str(server.port), str(network.port)))
+            pairs = [
+                [Api(design, service, server, redis_port=port) for port in (server.port, network.port)]
+                for design in DESIGNS
+            ]
+            for api in chain(*pairs):
                 stack.enter_context(api.running())
                 api.warm_up()
             for number in range(options.rounds):
-                for api in apis if number % 2 == 0 else reversed(apis):
-                    rounds[api.design].append(api.measure(options.seconds))
-                    print(api.design.name, rounds[api.design][-1], flush=True)
+                for near, far in pairs if number % 2 == 0 else reversed(pairs):
+                    rounds[near.design].append(near.measure(options.seconds, far))
+                    print(near.design.name, rounds[near.design][-1], flush=True)
     conditions = (
         f"Medians of {options.rounds} rounds, each load {options.seconds} s by {CONNECTIONS} connections, one API at"
-        " work at a time, each one process of uvicorn with its access log; of ratios, those of each round. Python"
-        f" {platform.python_version()}, {os.cpu_count()} CPUs, load average {load_before:.1f} before."
+        " work at a time, each one process of uvicorn with its access log; of ratios, those of each round. Redis away:"
+        f" behind a proxy, a PING takes {away:.1f} ms. Python {platform.python_version()}, {os.cpu_count()} CPUs, load"
+        f" average {load_before:.1f} before."
     )
     table = as_table(rounds)
     print(f"{table}\n\n{conditions}")

@@ -11,8 +11,10 @@ from servers.process import HOST, free_port
 class Proxy:
     """TCP in front of a server, to take the network away from those who come through it."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, delay: float = 0) -> None:
+        """What is sent arrives `delay` seconds later, each way."""
         self._target_port = target_port
+        self._delay = delay
         self.port = free_port()
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Future[Any]] = set()
@@ -78,8 +80,11 @@ class Proxy:
         try:
             while data := await reader.read(65536):
                 await self._open.wait()
-                writer.write(data)
-                await writer.drain()
+                if self._delay:
+                    self._loop.call_later(self._delay, writer.write, data)
+                else:
+                    writer.write(data)
+                    await writer.drain()
         except OSError:
             pass  # cut, by us or by the other side
         finally:
