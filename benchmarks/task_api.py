@@ -40,7 +40,7 @@ HANG_SECONDS = 3.0
 PAUSE = 0.01
 """Seconds between two looks at the health."""
 DELAY = 0.001
-"""Seconds to a Redis that is away, and as many back: as between two zones of a cloud."""
+"""Seconds to a Redis that is away and back: as between two zones of a cloud."""
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -159,7 +159,7 @@ class Api:
             wrk.wait()
         cpu = sum(self._process.cpu_times()[:2]) - before
         said = self._log("wrk").read_text()
-        shown = re.search(r" 99% +([\d.]+)(\w+)\n.*?(\d+) requests in.*Requests/sec: +([\d.]+)", said, re.DOTALL)
+        shown = re.search(r" 99% +([\d.]+)(\w+) *\n.*?(\d+) requests in.*Requests/sec: +([\d.]+)", said, re.DOTALL)
         if not shown or "Non-2xx" in said or "Socket errors" in said:
             raise RuntimeError(f"{self.design.name}, {path}:\n{said}")
         return Load(float(shown[4]), float(shown[1]) * MILLISECONDS[shown[2]], 1000 * cpu / int(shown[3]))

@@ -12,7 +12,7 @@ class Proxy:
     """TCP in front of a server, to take the network away from those who come through it."""
 
     def __init__(self, target_port: int, delay: float = 0) -> None:
-        """What is sent arrives `delay` seconds later, each way."""
+        """What the server says arrives `delay` seconds later."""
         self._target_port = target_port
         self._delay = delay
         self.port = free_port()
@@ -70,18 +70,18 @@ class Proxy:
         pair = {writer, target_writer}
         self._writers |= pair
         self._serving.add(
-            serving := asyncio.gather(self._pump(reader, target_writer), self._pump(target_reader, writer))
+            serving := asyncio.gather(self._pump(reader, target_writer), self._pump(target_reader, writer, self._delay))
         )
         await serving
         self._serving.discard(serving)
         self._writers -= pair
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float = 0) -> None:
         try:
             while data := await reader.read(65536):
                 await self._open.wait()
-                if self._delay:
-                    self._loop.call_later(self._delay, writer.write, data)
+                if delay:
+                    self._loop.call_later(delay, writer.write, data)
                 else:
                     writer.write(data)
                     await writer.drain()
