@@ -35,7 +35,7 @@ check: setup ## Style and types of everything here
 relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies; UPGRADE=1 for the newest versions
 	$(UV) lock $(if $(UPGRADE),--upgrade)
 	$(UV) sync --locked --all-groups --quiet
-	$(PYTHON) hooks/relock.py $(if $(UPGRADE),--upgrade)
+	PYTHONPATH=tests $(PYTHON) hooks/relock.py $(if $(UPGRADE),--upgrade)
 
 chaos: setup ## Break what background work stands on, and count what becomes of the tasks, beside plain Celery
 	PYTHONPATH=tests $(PYTHON) -m chaos $(OPTIONS)

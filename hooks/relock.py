@@ -1,4 +1,4 @@
-"""Renews hooks/locks: for maintainers, after a change of dependencies. `python hooks/relock.py [--upgrade]`.
+"""Renews hooks/locks: for maintainers, after a change of dependencies. `make relock`, or with UPGRADE=1.
 
 Renders each combination of rooms and databases, lets uv resolve it, and keeps its lock with the name of the service
 left open. Without --upgrade, versions stay as they were where they can.
@@ -9,31 +9,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-import copier
+from rendering import COMBINATIONS, ROOT, render
 from uv import find_uv_bin
 
-ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ROOT / "hooks" / "locks"
-ROOMS = {"bare": (False, False), "redis": (False, True), "celery": (True, True)}
-DATABASES = ("postgresql", "sqlite")
 PUBLIC_INDEX = "https://pypi.org/simple"
 
 
-def relock(rooms: str, database: str, *, upgrade: bool) -> None:
-    use_celery, use_redis = ROOMS[rooms]
-    fragment = LOCKS / f"{rooms}-{database}.lock"
+def relock(combination: str, *, upgrade: bool) -> None:
+    fragment = LOCKS / f"{combination}.lock"
     with tempfile.TemporaryDirectory() as folder:
-        service = Path(folder)
-        copier.run_copy(
-            str(ROOT),
-            service,
-            data={"project_slug": "name-of-service", "database": database, "use_celery": use_celery}
-            | ({} if use_celery else {"use_redis": use_redis}),
-            defaults=True,
-            quiet=True,
-            vcs_ref="HEAD",
-            exclude=["/uv.lock"],
-        )
+        answers = COMBINATIONS[combination] | {"project_slug": "name-of-service"}
+        service = render(Path(folder), exclude=["/uv.lock"], **answers)
         lock = service / "uv.lock"
         if fragment.exists():
             lock.write_text(fragment.read_text().replace("{{ project_slug }}", "name-of-service"))
@@ -49,7 +36,6 @@ def relock(rooms: str, database: str, *, upgrade: bool) -> None:
 
 if __name__ == "__main__":
     LOCKS.mkdir(exist_ok=True)
-    for name in ROOMS:
-        for database in DATABASES:
-            relock(name, database, upgrade="--upgrade" in sys.argv[1:])
-            print(f"{name}-{database}.lock")
+    for name in COMBINATIONS:
+        relock(name, upgrade="--upgrade" in sys.argv[1:])
+        print(f"{name}.lock")

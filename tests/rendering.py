@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def take_snapshot(destination: Path) -> Path:
     return destination
 
 
-def render(destination: Path, *, version: str = "HEAD", **answers: Any) -> Path:
+def render(destination: Path, *, version: str = "HEAD", exclude: Sequence[str] = (), **answers: Any) -> Path:
     """Render a service into `destination`; for the rest of the answers, the defaults and the Python that runs here."""
     copier.run_copy(
         str(snapshot),
@@ -54,6 +55,7 @@ def render(destination: Path, *, version: str = "HEAD", **answers: Any) -> Path:
         defaults=True,
         quiet=True,
         vcs_ref=version,
+        exclude=exclude,
     )
     return destination
 
