@@ -1,7 +1,7 @@
 # Each target sets up what it needs. Only Python 3.11 or newer and make must be there.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-stack check relock chaos
+.PHONY: help setup demo test test-slow test-stack check relock audit release chaos
 .PHONY: bench bench-database bench-delivery bench-rendering bench-api bench-streams
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
@@ -36,6 +36,12 @@ relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies;
 	$(UV) lock $(if $(UPGRADE),--upgrade)
 	$(UV) sync --locked --all-groups --quiet
 	PYTHONPATH=tests $(PYTHON) hooks/relock.py $(if $(UPGRADE),--upgrade)
+
+audit: setup ## Known vulnerabilities and licences of all that services install; REQUIRED=1: fail without advisories
+	REQUIRED=$(REQUIRED) PYTHONPATH=tests $(PYTHON) scripts/audit.py $(OPTIONS)
+
+release: setup ## Check everything, then date the changelog, commit and tag: make release VERSION=1.2.0
+	@$(PYTHON) scripts/release.py "$(VERSION)"
 
 chaos: setup ## Break what background work stands on, and count what becomes of the tasks, beside plain Celery
 	PYTHONPATH=tests $(PYTHON) -m chaos $(OPTIONS)
