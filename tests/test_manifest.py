@@ -11,6 +11,7 @@ JINJA_FILES = {
     ".importlinter.jinja",
     ".python-version.jinja",
     ".github/workflows/check.yml.jinja",
+    "Dockerfile.jinja",
     "Makefile.jinja",
     "Procfile.jinja",
     "README.md.jinja",
