@@ -25,12 +25,13 @@ test-slow: setup ## Only the slow tests
 test-stack: setup ## Services in containers: first start, browser, production, faults; needs Docker and chromium
 	$(PYTHON) -m pytest -m stack -s
 
-check: setup ## Style and types of everything here
+check: setup ## Style, types, spelling, images, shell, workflows and links of everything here
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	cd template && ../$(PYTHON) -m ruff check && ../$(PYTHON) -m ruff format --check && ../$(PYTHON) -m mypy
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run; else echo "shellcheck is not installed: .ci/run was not checked"; fi
+	git ls-files -z --cached --others --exclude-standard | xargs -0 .venv/bin/codespell
+	$(PYTHON) -m pytest -q tests/test_links.py tests/test_repository.py tests/test_stack_files.py
 
 relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies; UPGRADE=1 for the newest versions
 	$(UV) lock $(if $(UPGRADE),--upgrade)

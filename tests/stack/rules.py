@@ -1,11 +1,17 @@
-"""What each service of a stack must have; each breach is named with its service."""
+"""What each service of a stack, and its image, must have; each breach is named with its service or its line."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from docker.utils.build import exclude_paths
 from stack.compose import ONE_SHOTS
 
 THIS_MACHINE = "127.0.0.1"
+INTO_THE_IMAGE = {"app", "migrations", "alembic.ini", "flowerconfig.py", "pyproject.toml", "uv.lock"}
+ALWAYS_SENT = {".dockerignore", "Dockerfile"}
+"""What Docker reads itself; `COPY . .` leaves them out when .dockerignore does."""
 
 
 def breaches(configuration: dict[str, Any]) -> list[str]:
@@ -17,7 +23,7 @@ def breaches(configuration: dict[str, Any]) -> list[str]:
         for name, service in services.items()
         for breach in (
             *_unsafe(service),
-            *_unsteady(service, runs=name not in ONE_SHOTS),
+            *_unsteady(name, service),
             *_open(service, to_all=production and name == "api"),
         )
     ]
@@ -35,7 +41,13 @@ def _unsafe(service: dict[str, Any]) -> Iterator[str]:
             yield f"can write to {mount['source']}"
 
 
-def _unsteady(service: dict[str, Any], *, runs: bool) -> Iterator[str]:
+def steadiness_breaches(services: dict[str, Any]) -> list[str]:
+    """Those that show in the file already, as YAML reads it, without Docker."""
+    return [f"{name}: {breach}" for name, service in services.items() for breach in _unsteady(name, service)]
+
+
+def _unsteady(name: str, service: dict[str, Any]) -> Iterator[str]:
+    runs = name not in ONE_SHOTS
     if "max-size" not in service.get("logging", {}).get("options", {}):
         yield "its log grows for ever"
     if "container_name" in service:
@@ -52,3 +64,22 @@ def _open(service: dict[str, Any], *, to_all: bool) -> Iterator[str]:
     for port in service.get("ports", []):
         if not to_all and port.get("host_ip") != THIS_MACHINE:
             yield f"port {port['published']} is open beyond this machine"
+
+
+def image_breaches(dockerfile: str) -> list[str]:
+    """What hadolint lets pass."""
+    lines = [line.strip() for line in re.sub(r"\\\n", " ", dockerfile).splitlines()]
+    last_stage = lines[max(number for number, line in enumerate(lines) if line.startswith("FROM ")) :]
+    user = next((line for line in reversed(last_stage) if line.startswith("USER ")), "no USER")
+    return [
+        *([] if re.fullmatch(r"USER [1-9]\d*:[1-9]\d*", user) else [f"{user}: is root, or may be"]),
+        *(f"{line}: use COPY" for line in lines if line.startswith("ADD ")),
+        *(f"{line}: each service has its own, in Compose" for line in lines if line.startswith("HEALTHCHECK ")),
+    ]
+
+
+def context_breaches(service: Path) -> list[str]:
+    """The files that can get into the image, or are even sent to Docker, and must not."""
+    lines = (line.strip() for line in (service / ".dockerignore").read_text().splitlines())
+    sent = exclude_paths(str(service), [line for line in lines if line and not line.startswith("#")])
+    return sorted(name for name in sent if Path(name).parts[0] not in INTO_THE_IMAGE | ALWAYS_SENT)

@@ -1,0 +1,81 @@
+"""This repository's own quality, and that of what it renders: shell, workflows, make."""
+
+import configparser
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from checkers import check
+from rendering import COMBINATIONS, ROOT, git, render
+
+LISTED = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+FILES = [ROOT / name for name in LISTED if name and (ROOT / name).is_file()]
+SHELL = re.compile(rb"#!.*\b(sh|bash|dash)\b")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render(tmp_path_factory.mktemp("mein schöner") / "service", **COMBINATIONS["celery-postgresql"])
+
+
+def test_each_shell_script_is_sound() -> None:
+    scripts = [file for file in FILES if file.suffix in {".sh", ".bash"} or SHELL.match(file.read_bytes())]
+    assert ROOT / ".ci" / "run" in scripts
+    check("shellcheck", *scripts)
+
+
+def test_each_workflow_is_sound(service: Path) -> None:
+    for folder in (ROOT, service):
+        workflows = sorted((folder / ".github" / "workflows").glob("*.yml"))
+        if not workflows:
+            continue
+        check("zizmor", "--offline", "--quiet", "--config", ROOT / "zizmor.yml", *workflows)
+        check("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+        for workflow in workflows:
+            for script in steps(workflow):
+                check("shellcheck", "--shell=bash", "-", read=script)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("run: echo ${{ github.event.issue.title }}", "template-injection"),
+        ("run: true\n    - uses: actions/checkout@v6", "artipacked"),
+    ],
+)
+def test_a_weak_workflow_is_caught(tmp_path: Path, text: str, named: str) -> None:
+    weak = tmp_path / ".github" / "workflows" / "weak.yml"
+    weak.parent.mkdir(parents=True)
+    weak.write_text(
+        f"on: issues\npermissions: {{}}\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n    - {text}\n"
+    )
+    with pytest.raises(AssertionError, match=rf"\[{named}\]"):
+        check("zizmor", "--offline", "--quiet", "--config", ROOT / "zizmor.yml", weak)
+
+
+def test_help_lists_each_target_of_make(service: Path) -> None:
+    for folder in (ROOT, service):
+        text = (folder / "Makefile").read_text()
+        targets = set(re.findall(r"^([a-zA-Z][\w-]*):(?!=)", text, re.MULTILINE))
+        listed = subprocess.run(["make", "help"], cwd=folder, capture_output=True, text=True, check=True).stdout
+        assert {line.split()[0] for line in listed.splitlines()} == targets
+        phony = re.findall(r"^\.PHONY:((?:.*\\\n)*.*)", text, re.MULTILINE)
+        assert set(" ".join(phony).replace("\\\n", " ").split()) == targets
+
+
+def test_types_are_checked_wherever_there_is_python() -> None:
+    configuration = configparser.ConfigParser()
+    configuration.read(ROOT / "mypy.ini")
+    folders = {file.relative_to(ROOT).parts[0] for file in FILES if file.suffix == ".py"}
+    assert folders - {"template"} == set(re.split(r",\s*", configuration["mypy"]["files"]))
+
+
+def steps(workflow: Path) -> Iterator[str]:
+    """The shell that a workflow runs, a word in place of each of GitHub's expressions."""
+    for job in yaml.safe_load(workflow.read_text())["jobs"].values():
+        for step in job.get("steps", []):
+            if "run" in step and step.get("shell", "bash") in {"bash", "sh"}:
+                yield re.sub(r"\$\{\{.*?\}\}", "expression", step["run"])
