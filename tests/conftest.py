@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.delenv(name)  # settings of a service would win over those that the tests choose
         patch.setattr(rendering, "snapshot", rendering.take_snapshot(folder / "template"))
         yield
+
+
+@pytest.fixture(scope="session")
+def _exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "template"
+    return shutil.copytree(rendering.snapshot, folder, ignore=shutil.ignore_patterns(".git"))
+
+
+@pytest.fixture
+def without_history(monkeypatch: pytest.MonkeyPatch, _exported: Path) -> None:
+    """Render from plain files: Copier clones nothing, and refuses an answer in a tenth of the time."""
+    monkeypatch.setattr(rendering, "snapshot", _exported)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,24 @@ from rendering import ROOT
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text())
 
+QUESTIONS: dict[str, Any] = {
+    name: question
+    for name, question in CONFIGURATION.items()
+    if not name.startswith("_") and question.get("when") is not False
+}
+"""What people are asked; the rest is computed."""
 
-def rooms(*, use_celery: bool, use_redis: bool = True, database: str) -> dict[str, Any]:
-    """The rooms by name, each with its files and whether it is on with these answers."""
+
+def choices(question: str) -> list[Any]:
+    """All answers to a question; none where any text will do."""
+    asked = QUESTIONS[question]
+    given = asked.get("choices", [False, True] if asked["type"] == "bool" else [])
+    return list(given.values() if isinstance(given, dict) else given)
+
+
+def rooms(**answers: Any) -> dict[str, Any]:
+    """The rooms by name, each with its files and whether it is on with these answers (`use_redis` is not always asked)."""
     text = jinja2.Template(CONFIGURATION["features"]["default"], undefined=jinja2.StrictUndefined).render(
-        use_celery=use_celery, use_redis=use_redis, database=database
+        {"use_redis": True} | answers
     )
     return dict(yaml.safe_load(text))

@@ -22,6 +22,21 @@ DATABASES = ("postgresql", "sqlite")
 COMBINATIONS: dict[str, dict[str, Any]] = {
     f"{rooms}-{database}": ROOMS[rooms] | {"database": database} for rooms, database in product(ROOMS, DATABASES)
 }
+OTHER_ANSWERS: dict[str, dict[str, Any]] = {
+    "3.11": {
+        "project_name": "Zoë's Café #1",
+        "project_slug": "a1",
+        "project_description": "Sells: bread, 'cakes' & tea.",
+    },
+    "3.12": {
+        "project_name": "日本語のサービス",
+        "project_slug": "zz-last",
+        "project_description": "注文を受ける。",
+    },
+    "3.13": {"project_name": "Orders"},
+    "3.14": {"project_name": "n" * 60, "project_slug": "s" * 40, "project_description": "d" * 200},
+}
+"""The answers that turn no room on or off, by version of Python: slugs that sort first and last, the longest, defaults."""
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "CI", "SSL_CERT_FILE", "UV_")
 """What a service sees of this process's variables; it would take others for settings of its own."""
@@ -58,6 +73,19 @@ def render(destination: Path, *, version: str = "HEAD", exclude: Sequence[str] =
         exclude=exclude,
     )
     return destination
+
+
+def copier_copy(destination: Path, *options: str, **answers: Any) -> list[str]:
+    """The command that renders a service, as people type it: without `--trust`."""
+    data = [part for key, value in answers.items() for part in ("--data", f"{key}={value}")]
+    copier = [sys.executable, "-m", "copier", "copy", "--vcs-ref", "HEAD", *options]
+    return [*copier, *data, str(snapshot), str(destination)]
+
+
+def plain_folders() -> list[str]:
+    """Where no answer is written, to `exclude` where only answers matter: it saves half the time."""
+    with_answers = {path.relative_to(snapshot / "template").parts[0] for path in snapshot.glob("template/**/*.jinja")}
+    return [f"/{path.name}" for path in (snapshot / "template").iterdir() if path.name not in with_answers]
 
 
 def install(service: Path, *options: str, **env: str) -> None:

@@ -1,13 +1,15 @@
-import configparser
 import re
-import tomllib
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rendering
-import yaml
-from manifest import rooms
-from rendering import COMBINATIONS, empty_folders, git
+from configuration_files import read_configuration
+from manifest import choices, rooms
+from packaging.version import Version
+from rendering import COMBINATIONS, OTHER_ANSWERS, copier_copy, empty_folders, git
 
 WORDS = {
     "redis": r"redis",
@@ -16,27 +18,51 @@ WORDS = {
 }
 NOT_READ = {"uv.lock", ".copier-answers.yml"}
 """Full of others' words; their own tests read them."""
+IMPORTS = {
+    "DEP002": ["aiosqlite", "asyncpg", "flower", "uvicorn"],  # named in addresses and commands
+    "DEP003": [
+        "kombu",
+        "pydantic_core",
+        "typing_extensions",
+    ],  # come with celery and pydantic, in the version they want
+    "DEP004": ["fakeredis"],  # for `make dev`
+}
+"""What need not be declared and imported alike, by deptry's rule."""
 
 
-class ComposeLoader(yaml.SafeLoader):
-    """Knows Compose's own tags, which say how a list is merged."""
+CASES = [
+    pytest.param(
+        (combination, OTHER_ANSWERS[python] | {"python_version": python} | COMBINATIONS[combination]),
+        marks=[] if row % len(OTHER_ANSWERS) == column else pytest.mark.slow,
+        id=f"{combination}, Python {python}",
+    )
+    for row, combination in enumerate(COMBINATIONS)
+    for column, python in enumerate(OTHER_ANSWERS)
+]
+"""Each combination of rooms with each of the other answers; the quick ones have each of both at least once."""
 
 
-def _read_list(loader: ComposeLoader, node: yaml.SequenceNode) -> list[object]:
-    return loader.construct_sequence(node)
-
-
-ComposeLoader.add_constructor("!override", _read_list)
-
-
-@pytest.fixture(scope="module", params=COMBINATIONS)
-def combination(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    combination, answers = request.param
+    return combination, answers
 
 
 @pytest.fixture(scope="module")
-def service(combination: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return rendering.render(tmp_path_factory.mktemp("mein schöner") / "service", **COMBINATIONS[combination])
+def combination(case: tuple[str, dict[str, Any]]) -> str:
+    return case[0]
+
+
+@pytest.fixture(scope="module")
+def answers(case: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    return case[1]
+
+
+@pytest.fixture(scope="module")
+def service(answers: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mein schöner") / "service"
+    subprocess.run(copier_copy(folder, "--defaults", "--quiet", **answers), check=True)
+    return folder
 
 
 def files(service: Path) -> dict[str, Path]:
@@ -81,18 +107,31 @@ def test_no_room_that_is_off_is_spoken_of(combination: str, service: Path) -> No
 
 
 def test_each_configuration_file_can_be_read(service: Path) -> None:
-    read = set()
-    for name, path in files(service).items():
-        if path.suffix in {".toml", ".lock"}:
-            read.add(name)
-            tomllib.loads(path.read_text())
-        elif path.suffix in {".yml", ".yaml"}:
-            read.add(name)
-            assert yaml.load(path.read_text(), ComposeLoader)  # noqa: S506 (a safe loader)
-        elif path.suffix == ".ini" or path.name == ".importlinter":
-            read.add(name)
-            configparser.ConfigParser().read_string(path.read_text())
-    assert {"pyproject.toml", "uv.lock", ".copier-answers.yml", ".importlinter", "mypy.ini"} <= read
+    read = read_configuration(service)
+    assert {"pyproject.toml", "uv.lock", ".copier-answers.yml", ".importlinter", "mypy.ini"} <= set(read)
+    assert all(read.values())
+
+
+def test_all_agree_on_the_version_of_python(service: Path, answers: dict[str, Any]) -> None:
+    version = answers["python_version"]
+    assert (service / ".python-version").read_text() == f"{version}\n"
+    assert set(re.findall(r"^FROM python:(\S+)", (service / "Dockerfile").read_text(), re.MULTILINE)) == {
+        f"{version}-slim"
+    }
+    # the code and the lock are for every version that the question offers, so that a service may change its mind
+    read = read_configuration(service)
+    oldest = min(choices("python_version"), key=Version)
+    assert read["pyproject.toml"]["project"]["requires-python"] == f">={oldest}"
+    assert read["uv.lock"]["requires-python"] == f">={oldest}"
+    assert read["ruff.toml"]["target-version"] == f"py{oldest.replace('.', '')}"
+    assert "python_version" not in read["mypy.ini"]["mypy"]
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported(service: Path) -> None:
+    deptry = [sys.executable, "-m", "deptry", ".", "--no-ansi", "--ignore-notebooks", "--per-rule-ignores"]
+    subprocess.run(
+        [*deptry, ",".join(f"{rule}={'|'.join(names)}" for rule, names in IMPORTS.items())], cwd=service, check=True
+    )
 
 
 def test_each_file_looks_as_if_written_by_hand(service: Path) -> None:
