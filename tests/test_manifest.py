@@ -1,9 +1,11 @@
 import tomllib
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
-from manifest import CONFIGURATION, rooms
-from rendering import COMBINATIONS, ROOT, render
+from manifest import CONFIGURATION, QUESTIONS, choices, rooms
+from rendering import COMBINATIONS, OTHER_ANSWERS, ROOT, plain_folders, render
 
 ALL_ROOMS = rooms(**COMBINATIONS["celery-postgresql"])
 JINJA_FILES = {
@@ -23,6 +25,28 @@ JINJA_FILES = {
     "secret/.env.production.jinja",
     "uv.lock.jinja",
 }
+
+
+def enabled(answers: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name, room in rooms(**answers).items() if room["enabled"])
+
+
+def test_each_set_of_rooms_that_the_answers_allow_is_a_combination_of_the_suite() -> None:
+    """A new room or question with few answers fails here until ROOMS and DATABASES in rendering.py know it."""
+    few = {question: choices(question) for question in QUESTIONS if choices(question)}
+    possible = {enabled(dict(zip(few, answers, strict=True))) for answers in product(*few.values())}
+    covered = [enabled(answers) for answers in COMBINATIONS.values()]
+    assert sorted(covered) == sorted(possible)
+    for room in ALL_ROOMS:
+        assert {room in names for names in covered} == {True, False}, f"{room} is never off, or never on"
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_each_answer_to_a_question_is_given_in_some_combination(question: str) -> None:
+    everywhere = [*COMBINATIONS.values(), *(other | {"python_version": it} for it, other in OTHER_ANSWERS.items())]
+    given = {answers[question] for answers in everywhere if question in answers}
+    assert given, f"{question} is left at its default wherever the suite renders"
+    assert given >= set(choices(question)), f"{question}: {set(choices(question)) - given}"
 
 
 @pytest.mark.parametrize("room", ALL_ROOMS)
@@ -50,10 +74,13 @@ def test_jinja_is_only_where_a_value_must_be_written() -> None:
     assert files == JINJA_FILES
 
 
+@pytest.mark.usefixtures("without_history")
 def test_the_development_environment_holds_what_the_service_depends_on(tmp_path: Path) -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     needed: set[str] = set()
     for name in ("celery-postgresql", "celery-sqlite"):
-        service = tomllib.loads((render(tmp_path / name, **COMBINATIONS[name]) / "pyproject.toml").read_text())
+        service = tomllib.loads(
+            (render(tmp_path / name, exclude=plain_folders(), **COMBINATIONS[name]) / "pyproject.toml").read_text()
+        )
         needed |= {*service["project"]["dependencies"], *service["dependency-groups"]["dev"]}
     assert set(groups["service"]) == needed - set(groups["dev"])

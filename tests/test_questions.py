@@ -1,15 +1,13 @@
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
-import rendering
 import yaml
-from dotenv import dotenv_values
-from rendering import render
+from manifest import QUESTIONS
+from rendering import copier_copy, plain_folders, render
 from terminal import Terminal
 
 TEXT = "printable characters, without"
@@ -45,7 +43,7 @@ MALFORMED_SLUGS = [
     *("", "a", "a" * 41, "Shop", "my_shop", "my.shop", "my shop", "shop ", "../shop", "..", "/shop", "1shop", "42"),
     *("-shop", "shop-", "my--shop", "shöp", "shop\n", "shop\nfloor", "shop;id", "{{shop}}", "shop#1", "~", "--help"),
 ]
-TAKEN_SLUGS = ["yes", "null", "con", "lpt9", "postgres", "app", "tests", "fastapi", "celery", "redis", "kombu", "ruff"]
+TAKEN_SLUGS = ["yes", "null", "con", "lpt9", "postgres", "app", "tests", "fastapi", "celery", "redis", "kombu", "rich"]
 BAD_ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
     **{f"name: {kind}": ({"project_name": bad, "project_slug": "shop"}, TEXT) for kind, bad in HOSTILE_TEXTS.items()},
     "description: line break": ({"project_description": HOSTILE_TEXTS["line break"]}, TEXT),
@@ -71,22 +69,8 @@ ON_THE_COMMAND_LINE = [  # one of each kind is enough, at half a second each
     *("Celery without Redis", "no Redis, Celery by default", "maybe Celery", "maybe Redis", "mistyped question"),
     "what is computed",
 ]
-ODD_TEXTS = [
-    *(
-        "Zoë's Café #1",
-        "日本語のサービス",
-        "Сервис заказов",
-        "خدمة",
-        "Shop: Floor",
-        "- Shop",
-        "# Shop",
-        "'",
-        "[Shop]",
-        "!Shop",
-    ),
-    *("&Shop *Shop", "@Shop", "%Shop %s", "Shop | Floor", "yes", "null", "42", "2026-11-20", "a=b; c", "🚀 Rocket"),
-]
 DESTINATION = "mein schöner service"
+pytestmark = pytest.mark.usefixtures("without_history")
 
 
 @pytest.mark.parametrize(("answers", "sentence"), BAD_ANSWERS.values(), ids=[ascii(key) for key in BAD_ANSWERS])
@@ -109,22 +93,25 @@ def test_a_bad_answer_on_the_command_line_is_refused_just_so(tmp_path: Path, kin
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ODD_TEXTS, ids=ascii)
-def test_an_odd_but_good_text_arrives_in_each_file_as_it_was_typed(tmp_path: Path, text: str) -> None:
-    service = render(tmp_path / DESTINATION, project_name=text, project_slug="shop", project_description=text)
-    assert tomllib.loads((service / "pyproject.toml").read_text())["project"]["description"] == text
-    assert dotenv_values(service / "secret" / ".env.development")["APP_NAME"] == text
-    assert dotenv_values(service / "secret" / ".env.production")["APP_NAME"] == text
-    answers = yaml.safe_load((service / ".copier-answers.yml").read_text())
-    assert (answers["project_name"], answers["project_description"]) == (text, text)
-
-
 @pytest.mark.parametrize(
     ("name", "slug"), [("My Service", "my-service"), ("Zoë's Café", "zo-s-caf"), ("7 Shops!", "shops")]
 )
 def test_the_slug_is_made_from_the_name_where_nobody_gave_one(tmp_path: Path, name: str, slug: str) -> None:
-    service = render(tmp_path / DESTINATION, project_name=name)
+    service = render(tmp_path / DESTINATION, exclude=plain_folders(), project_name=name)
     assert tomllib.loads((service / "pyproject.toml").read_text())["project"]["name"] == slug
+
+
+def test_the_sentence_about_an_unknown_question_names_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="There is no question") as refusal:
+        render(tmp_path / DESTINATION, use_celry=False, use_rabbit=True)
+    sentence = f'There is no question "use_celry"; the questions are {", ".join(QUESTIONS)}.'
+    assert str(refusal.value).endswith(f": {sentence}")
+
+
+def test_a_name_that_is_taken_is_refused_also_where_nobody_typed_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='"packaging" is the name of something that the service itself needs'):
+        render(tmp_path / DESTINATION, project_name="Packaging")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_copy_on_the_command_line_needs_no_trust(tmp_path: Path) -> None:
@@ -152,9 +139,3 @@ def test_redis_is_asked_for_only_where_celery_does_not_bring_it(
     answers = yaml.safe_load((tmp_path / DESTINATION / ".copier-answers.yml").read_text())
     assert answers["use_celery"] == (celery == "y")
     assert answers.get("use_redis") == (True if redis_is_asked_for else None)
-
-
-def copier_copy(destination: Path, *options: str, **answers: Any) -> list[str]:
-    data = [part for key, value in answers.items() for part in ("--data", f"{key}={value}")]
-    copier = [sys.executable, "-m", "copier", "copy", "--vcs-ref", "HEAD", *options]
-    return [*copier, *data, str(rendering.snapshot), str(destination)]
