@@ -102,13 +102,14 @@ def test_the_services_own_tests_are_green_on_other_pythons(
 
 
 @pytest.mark.slow
-def test_the_services_own_tests_are_green_on_the_oldest_versions_that_it_allows(
-    request: pytest.FixtureRequest, tmp_path: Path
+@pytest.mark.parametrize("versions", [("--resolution", "lowest-direct"), ("--upgrade",)], ids=["oldest", "newest"])
+def test_the_services_own_tests_are_green_on_the_oldest_and_the_newest_versions_that_it_allows(
+    request: pytest.FixtureRequest, tmp_path: Path, versions: tuple[str, ...]
 ) -> None:
     service = render(tmp_path / "service", **COMBINATIONS["celery-postgresql"])
     addresses, lacking = servers_at_hand(request, "celery-postgresql")
     (service / "uv.lock").unlink()
-    run(service, "uv", "sync", "--quiet", "--resolution", "lowest-direct")
+    run(service, "uv", "sync", "--quiet", *versions)
     run(service, "pytest", **addresses)
     skip_for_want_of(lacking)
 
