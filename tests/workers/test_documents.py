@@ -1,29 +1,19 @@
 """Each call in the service's docs is answered as they say."""
 
-import os
-import re
-import subprocess
-
+import pytest
+from documents import Reader
+from rendering import environment
 from workers.processes import KEY, Api, Service
 
-CALL = re.compile(r"^(curl .*) # (\d+)(?: or (\d+))?$", re.MULTILINE)
 
-OPTIONS = " --silent --show-error --max-time 20 --write-out '\\n%{http_code}'"
-
-
-def test_the_calls_of_the_task_api_are_answered_as_its_page_says(service: Service, api: Api) -> None:
-    page = (service.folder / "docs" / "tasks.md").read_text()
-    calls = CALL.findall(page)
-    assert len(calls) == page.count("curl ")
-    variables = {"API": f"{api.url}/api/v1", "KEY": KEY}
-    with service.worker("-c", "2"):
-        task_id = ""
-        for call, *expected in calls:
-            command = call.replace("TASK_ID", task_id) + OPTIONS
-            done = subprocess.run(
-                ["bash", "-c", command], env=os.environ | variables, capture_output=True, text=True, check=True
-            )
-            body, status = done.stdout.rsplit("\n", 1)
-            assert status in expected, f"{call}\n{body}"
-            if not task_id:
-                task_id = re.search(r'"task_id":"([^"]+)"', body)[1]  # type: ignore[index]
+@pytest.mark.parametrize("page", ["tasks.md", pytest.param("troubleshooting.md", marks=pytest.mark.slow)])
+def test_a_page_of_the_service_can_be_followed(service: Service, api: Api, page: str) -> None:
+    instead = {
+        "http://127.0.0.1:8000": api.url,
+        "KEY=...": f"KEY='{KEY}'",
+        "redis://127.0.0.1:6379/1": service.settings["CELERY_BROKER_URL"],
+        "redis://127.0.0.1:6379/2": service.settings["CELERY_RESULT_BACKEND"],
+    }
+    variables = environment(service.folder, **service.settings)
+    with service.worker("-c", "2"), Reader(service.folder, variables, instead) as reader:
+        reader.follow(service.folder / "docs" / page)
