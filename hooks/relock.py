@@ -1,18 +1,21 @@
 """Renews hooks/locks: for maintainers, after a change of dependencies. `make relock`, or with UPGRADE=1.
 
 Renders each combination of rooms and databases, lets uv resolve it, and keeps its lock with the name of the service
-left open. Without --upgrade, versions stay as they were where they can.
+left open. Without --upgrade, versions stay as they were where they can. The image takes the uv that made the locks.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 from rendering import COMBINATIONS, ROOT, render
 from uv import find_uv_bin
 
 LOCKS = ROOT / "hooks" / "locks"
+DOCKERFILE = ROOT / "template" / "Dockerfile.jinja"
 PUBLIC_INDEX = "https://pypi.org/simple"
 
 
@@ -39,3 +42,4 @@ if __name__ == "__main__":
     for name in COMBINATIONS:
         relock(name, upgrade="--upgrade" in sys.argv[1:])
         print(f"{name}.lock")
+    DOCKERFILE.write_text(re.sub(r"(?<=astral-sh/uv:)[\d.]+", version("uv"), DOCKERFILE.read_text()))

@@ -4,11 +4,12 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from manifest import CONFIGURATION
-from rendering import COMBINATIONS, PYTHON_VERSION, environment, install, render, run
+from rendering import COMBINATIONS, PYTHON_VERSION, ROOT, environment, install, render, run
 from servers import HOST, PostgresServer, RedisServer, end
 
 IMPORT_EVERYTHING = """
@@ -112,6 +113,10 @@ def test_the_services_own_tests_are_green_on_the_oldest_and_the_newest_versions_
     run(service, "uv", "sync", "--quiet", *versions)
     run(service, "pytest", **addresses)
     skip_for_want_of(lacking)
+
+
+def test_the_image_installs_with_the_uv_that_made_the_locks() -> None:
+    assert f"FROM ghcr.io/astral-sh/uv:{version('uv')} AS" in (ROOT / "template" / "Dockerfile.jinja").read_text()
 
 
 @contextmanager
