@@ -1,7 +1,7 @@
 # Each target sets up what it needs. Only Python 3.11 or newer and make must be there.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-stack check relock audit release chaos
+.PHONY: help setup demo test test-slow test-stack check relock reference audit release chaos
 .PHONY: bench bench-database bench-delivery bench-rendering bench-api bench-streams
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
@@ -37,6 +37,9 @@ relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies;
 	$(UV) lock $(if $(UPGRADE),--upgrade)
 	$(UV) sync --locked --all-groups --quiet
 	PYTHONPATH=tests $(PYTHON) hooks/relock.py $(if $(UPGRADE),--upgrade)
+
+reference: setup ## Write docs/reference/files.md anew, and the counts in README.md
+	$(PYTHON) tests/reference.py
 
 audit: setup ## Known vulnerabilities and licences of all that services install; REQUIRED=1: fail without advisories
 	REQUIRED=$(REQUIRED) PYTHONPATH=tests $(PYTHON) scripts/audit.py $(OPTIONS)

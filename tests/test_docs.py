@@ -1,14 +1,17 @@
 """The pages in docs/ are followed as a reader would: each command is run, each file is written and used."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import reference
 import rendering
-from documents import Reader
+from documents import Reader, read_blocks
+from manifest import QUESTIONS, choices
 from rendering import PYTHON_VERSION, ROOMS, ROOT, environment
 from servers import HOST, free_port
 
@@ -60,3 +63,22 @@ def test_the_tutorial_leads_to_a_task_of_ones_own(reader: Reader) -> None:
 def test_each_page_can_be_followed_in_a_service(reader: Reader, page: str, begins_with: str) -> None:
     begin_in_a_service(reader, **ROOMS[begins_with])
     reader.follow(DOCS / page)
+
+
+def test_the_reference_lists_the_files_that_are_rendered() -> None:
+    assert reference.PAGE.read_text() == reference.page(), "files came, went or changed: `make reference`"
+
+
+@pytest.mark.parametrize("name", reference.COUNTED)
+def test_what_the_readme_counts_is_there_give_or_take_a_twentieth(name: str) -> None:
+    row = re.search(rf"^\| {name} \| (\d.*) \|$", reference.README.read_text(), re.MULTILINE)
+    assert row
+    told = [int(number.replace(",", "")) for number in row[1].split(" | ")]
+    assert told == pytest.approx(reference.count(reference.COUNTED[name]), rel=0.05), "`make reference`"
+
+
+def test_each_question_and_each_choice_is_explained() -> None:
+    page = (DOCS / "reference" / "questions.md").read_text()
+    named = set(re.findall(r"`([^`]+)`", page))
+    for question in QUESTIONS:
+        assert {question, *map(str, choices(question))} - {"True", "False"} <= named, question
