@@ -1,6 +1,7 @@
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,23 @@ def _exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def without_history(monkeypatch: pytest.MonkeyPatch, _exported: Path) -> None:
     """Render from plain files: Copier clones nothing, and refuses an answer in a tenth of the time."""
     monkeypatch.setattr(rendering, "snapshot", _exported)
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The service of a combination, rendered once: to be read by all, and changed by none."""
+
+    @cache
+    def once(combination: str) -> Path:
+        folder = tmp_path_factory.mktemp("mein schöner") / "service"
+        return rendering.render(folder, **rendering.COMBINATIONS[combination])
+
+    return once
+
+
+@pytest.fixture(scope="session", params=["bare-sqlite", "redis-postgresql", "celery-postgresql"])
+def one_of_each_room(request: pytest.FixtureRequest, rendered: Callable[[str], Path]) -> Path:
+    return rendered(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from rendering import ROOMS, ROOT, git, render
+from rendering import ROOT, git
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 TARGET = re.compile(r"^([\w-]+):(?!=)", re.MULTILINE)
@@ -35,42 +35,34 @@ class Tree:
 
 
 def repository() -> Tree:
-    """Without the service: its pages are read as they are rendered."""
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    names = (name for name in listed if name and not name.startswith("template/") and (ROOT / name).is_file())
-    return Tree(ROOT, frozenset(names))
+    return Tree(ROOT, frozenset(name for name in listed if name and (ROOT / name).is_file()))
+
+
+def rendered_from(folder: Path) -> Tree:
+    return Tree(folder, frozenset(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
 
 
 REPOSITORY = repository()
+PAGES = [page for page in REPOSITORY.pages() if not page.startswith("template/")]
+"""The others are read as they are rendered."""
 
 
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tree]:
-    """By their rooms."""
-    trees = {}
-    for name, answers in ROOMS.items():
-        folder = render(tmp_path_factory.mktemp(name) / "service", **answers)
-        files = frozenset(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-        trees[name] = Tree(folder, files)
-    return trees
-
-
-@pytest.mark.parametrize("page", REPOSITORY.pages())
+@pytest.mark.parametrize("page", PAGES)
 def test_each_link_leads_somewhere(page: str) -> None:
     broken = broken_links(REPOSITORY, page)
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.parametrize("page", REPOSITORY.pages())
-def test_each_command_and_script_that_a_page_names_is_there(page: str, services: dict[str, Tree]) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_each_command_and_script_that_a_page_names_is_there(page: str, rendered: Callable[[str], Path]) -> None:
     # these pages tell of a service, too
-    missing = what_is_not_there(page, REPOSITORY, services["celery"])
+    missing = what_is_not_there(page, REPOSITORY, rendered_from(rendered("celery-postgresql")))
     assert not missing, "\n".join(missing)
 
 
-@pytest.mark.parametrize("rooms", ROOMS)
-def test_the_pages_of_a_service_keep_the_same_promises(rooms: str, services: dict[str, Tree]) -> None:
-    service = services[rooms]
+def test_the_pages_of_a_service_keep_the_same_promises(one_of_each_room: Path) -> None:
+    service = rendered_from(one_of_each_room)
     assert "README.md" in service.pages()
     faults = [
         fault for page in service.pages() for fault in broken_links(service, page) + what_is_not_there(page, service)

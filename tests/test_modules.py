@@ -7,23 +7,15 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-from rendering import ROOMS, render
-
 FOUND_BY_A_WALK = ("app.api.routes.", "app.models.", "app.tasks.")
 """Packages whose modules need not be named anywhere."""
 STARTED = {"app", "app.main"}
 
 
-@pytest.fixture(scope="module", params=ROOMS)
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return render(tmp_path_factory.mktemp("modules") / "service", **ROOMS[request.param])
-
-
-def test_each_module_that_is_imported_is_there(service: Path) -> None:
-    there = modules(service)
+def test_each_module_that_is_imported_is_there(one_of_each_room: Path) -> None:
+    there = modules(one_of_each_room)
     missing = [
-        f"{path.relative_to(service)} imports {name}"
+        f"{path.relative_to(one_of_each_room)} imports {name}"
         for path in there.values()
         for name in imports(path)
         if name.split(".")[0] in {"app", "scripts", "tests"} and not resolves(name, there)
@@ -31,12 +23,12 @@ def test_each_module_that_is_imported_is_there(service: Path) -> None:
     assert not missing, "\n".join(missing)
 
 
-def test_each_module_of_the_app_is_used(service: Path) -> None:
-    there = modules(service)
+def test_each_module_of_the_app_is_used(one_of_each_room: Path) -> None:
+    there = modules(one_of_each_room)
     code = {name: path for name, path in there.items() if not name.startswith("tests.")}
     used = {used for name, path in code.items() for used in imports(path) if used != name}
     # in strings of Python, and in the files that start programs
-    named = "\n".join(path.read_text() for path in [*code.values(), *service.glob("*.*")] if path.is_file())
+    named = "\n".join(path.read_text() for path in [*code.values(), *one_of_each_room.glob("*.*")] if path.is_file())
     unused = [
         name
         for name, path in code.items()

@@ -3,22 +3,22 @@
 import configparser
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from checkers import check
-from rendering import COMBINATIONS, ROOT, git, render
+from rendering import ROOT, git
 
 LISTED = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
 FILES = [ROOT / name for name in LISTED if name and (ROOT / name).is_file()]
 SHELL = re.compile(rb"#!.*\b(sh|bash|dash)\b")
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return render(tmp_path_factory.mktemp("mein schöner") / "service", **COMBINATIONS["celery-postgresql"])
+@pytest.fixture(params=["repository", "service"])
+def folder(request: pytest.FixtureRequest, rendered: Callable[[str], Path]) -> Path:
+    return ROOT if request.param == "repository" else rendered("celery-postgresql")
 
 
 def test_each_shell_script_is_sound() -> None:
@@ -27,16 +27,13 @@ def test_each_shell_script_is_sound() -> None:
     check("shellcheck", *scripts)
 
 
-def test_each_workflow_is_sound(service: Path) -> None:
-    for folder in (ROOT, service):
-        workflows = sorted((folder / ".github" / "workflows").glob("*.yml"))
-        if not workflows:
-            continue
-        check("zizmor", "--offline", "--quiet", "--config", ROOT / "zizmor.yml", *workflows)
-        check("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-        for workflow in workflows:
-            for script in steps(workflow):
-                check("shellcheck", "--shell=bash", "-", read=script)
+def test_each_workflow_is_sound(folder: Path) -> None:
+    check("zizmor", "--offline", "--quiet", "--config", ROOT / "zizmor.yml", folder / ".github")
+    workflows = sorted((folder / ".github" / "workflows").glob("*.yml"))
+    check("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    for workflow in workflows:
+        for script in steps(workflow):
+            check("shellcheck", "--shell=bash", "-", read=script)
 
 
 @pytest.mark.parametrize(
@@ -53,17 +50,16 @@ def test_a_weak_workflow_is_caught(tmp_path: Path, text: str, named: str) -> Non
         f"on: issues\npermissions: {{}}\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n    - {text}\n"
     )
     with pytest.raises(AssertionError, match=rf"\[{named}\]"):
-        check("zizmor", "--offline", "--quiet", "--config", ROOT / "zizmor.yml", weak)
+        check("zizmor", "--offline", "--quiet", "--config", ROOT / "zizmor.yml", weak.parents[1])
 
 
-def test_help_lists_each_target_of_make(service: Path) -> None:
-    for folder in (ROOT, service):
-        text = (folder / "Makefile").read_text()
-        targets = set(re.findall(r"^([a-zA-Z][\w-]*):(?!=)", text, re.MULTILINE))
-        listed = subprocess.run(["make", "help"], cwd=folder, capture_output=True, text=True, check=True).stdout
-        assert {line.split()[0] for line in listed.splitlines()} == targets
-        phony = re.findall(r"^\.PHONY:((?:.*\\\n)*.*)", text, re.MULTILINE)
-        assert set(" ".join(phony).replace("\\\n", " ").split()) == targets
+def test_help_lists_each_target_of_make(folder: Path) -> None:
+    text = (folder / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-zA-Z][\w-]*):(?!=)", text, re.MULTILINE))
+    listed = subprocess.run(["make", "help"], cwd=folder, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[0] for line in listed.splitlines()} == targets
+    phony = re.findall(r"^\.PHONY:((?:.*\\\n)*.*)", text, re.MULTILINE)
+    assert set(" ".join(phony).replace("\\\n", " ").split()) == targets
 
 
 def test_types_are_checked_wherever_there_is_python() -> None:

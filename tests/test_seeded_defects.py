@@ -41,7 +41,7 @@ SEEDED = {
         "copier.yml",
         "        - /app/core/task_list.py\n",
         "",
-        "tests/test_modules.py::test_each_module_of_the_app_is_used[bare]",
+        "tests/test_modules.py::test_each_module_of_the_app_is_used[bare-sqlite]",
         "app.core.task_list",
     ),
     "the manifest names a folder with a slash behind it": Defect(
@@ -104,7 +104,7 @@ SEEDED = {
         "template/app/main.py",
         "\nfrom app.core.",
         "\nfrom app.core import task_list  # noqa: F401\nfrom app.core.",
-        "tests/test_modules.py::test_each_module_that_is_imported_is_there[bare]",
+        "tests/test_modules.py::test_each_module_that_is_imported_is_there[bare-sqlite]",
         "app/main.py imports app.core.task_list",
     ),
     "Jinja is in a file that is not rendered": Defect(

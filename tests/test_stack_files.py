@@ -7,42 +7,36 @@ from typing import Any
 import pytest
 import yaml
 from checkers import check
-from rendering import COMBINATIONS, render
 from stack.rules import context_breaches, image_breaches, steadiness_breaches
-
-
-@pytest.fixture(scope="module", params=["bare-sqlite", "redis-sqlite", "celery-postgresql"])
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return render(tmp_path_factory.mktemp("mein schöner") / "service", **COMBINATIONS[request.param])
 
 
 def services(folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((folder / "docker-compose.yml").read_text())["services"])
 
 
-def test_each_service_has_a_health_check_a_limit_and_an_end_of_its_log(service: Path) -> None:
-    breaches = steadiness_breaches(services(service))
+def test_each_service_has_a_health_check_a_limit_and_an_end_of_its_log(one_of_each_room: Path) -> None:
+    breaches = steadiness_breaches(services(one_of_each_room))
     assert not breaches, "\n".join(breaches)
 
 
-def test_the_shell_in_the_compose_file_is_sound(service: Path) -> None:
+def test_the_shell_in_the_compose_file_is_sound(one_of_each_room: Path) -> None:
     """Of each `sh -c` and CMD-SHELL, with what Compose puts in place of its own variables."""
-    for one in services(service).values():
+    for one in services(one_of_each_room).values():
         for command in (one.get("command"), one.get("entrypoint"), one.get("healthcheck", {}).get("test")):
             if command and command[0] in ("sh", "CMD-SHELL"):
                 script = re.sub(r"(?<!\$)\$\{\w+:-([^}]*)\}", r"\1", command[-1]).replace("$$", "$")
                 check("shellcheck", "--shell=sh", "-", read=script)
 
 
-def test_no_file_but_those_that_run_can_get_into_the_image(service: Path) -> None:
-    assert (service / "secret" / ".env.production").exists()
-    breaches = context_breaches(service)
+def test_no_file_but_those_that_run_can_get_into_the_image(one_of_each_room: Path) -> None:
+    assert (one_of_each_room / "secret" / ".env.production").exists()
+    breaches = context_breaches(one_of_each_room)
     assert not breaches, "\n".join(breaches)
 
 
-def test_the_image_is_built_as_it_should_be(service: Path) -> None:
-    check("hadolint", str(service / "Dockerfile"))
-    breaches = image_breaches((service / "Dockerfile").read_text())
+def test_the_image_is_built_as_it_should_be(one_of_each_room: Path) -> None:
+    check("hadolint", one_of_each_room / "Dockerfile")
+    breaches = image_breaches((one_of_each_room / "Dockerfile").read_text())
     assert not breaches, "\n".join(breaches)
 
 
