@@ -3,11 +3,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import rendering
 import yaml
 from packaging.version import Version
-from rendering import git, take_snapshot
+from rendering import COMBINATIONS, git, take_snapshot
 
 CHANGELOG = """# Changelog
 
@@ -141,7 +142,13 @@ def test_what_is_lost_without_a_word_is_named(repository: Path) -> None:
     git(repository, "mv", "template/app/tasks", "template/app/jobs")
     questions = repository / "copier.yml"
     text = questions.read_text()
-    for there, then in {"use_redis:": "use_cache:", "    SQLite: sqlite\n": "", '["3.11", ': "["}.items():
+    given = "        - /app/api/callers.py\n"  # the first file of the room of Celery
+    for there, then in {
+        "use_redis:": "use_cache:",
+        given: f"{given}        - /app/services/users.py\n",
+        "    SQLite: sqlite\n": "",
+        '["3.11", ': "[",
+    }.items():
         assert text.count(there) == 1
         text = text.replace(there, then)
     questions.write_text(text)
@@ -150,7 +157,13 @@ def test_what_is_lost_without_a_word_is_named(repository: Path) -> None:
         changelog.read_text().replace("- Something.", "- `app/tasks` is now `app/jobs`.\n- No `use_redis`.")
     )
     git(repository, "commit", "--quiet", "--all", "--message", "The next version")
-    assert unannounced(repository) == ["README.md", "app/main.py", "database=sqlite", "python_version=3.11"]
+    assert unannounced(repository) == [
+        "README.md",
+        "app/main.py",
+        "app/services/users.py",
+        "database=sqlite",
+        "python_version=3.11",
+    ]
 
 
 def unannounced(repository: Path) -> list[str]:
@@ -158,23 +171,36 @@ def unannounced(repository: Path) -> list[str]:
     released = git(repository, "tag", "--list", "v*").split()
     if not released:
         return []
+    last = max(released, key=Version)
+    gone = asked(repository, last) - asked(repository, "HEAD")
+    for answers in COMBINATIONS.values():
+        gone |= rendered(repository, last, answers) - rendered(repository, "HEAD", answers)
     text = (repository / "CHANGELOG.md").read_text().partition("## [Unreleased]\n")[2].partition("\n## ")[0]
-    gone = offered(repository, max(released, key=Version)) - offered(repository, "HEAD")
     return sorted(
         name for name in gone if not any(f"`{named}`" in text for named in (name, *map(str, Path(name).parents)))
     )
 
 
-def offered(repository: Path, version: str) -> set[str]:
-    """What a version has to render, and to answer."""
-    paths = git(repository, "ls-tree", "-r", "--name-only", f"{version}:template").splitlines()
-    names = {path.removesuffix(".jinja") for path in paths}
-    configuration: dict[str, Any] = yaml.safe_load(git(repository, "show", f"{version}:copier.yml"))
-    for question, details in configuration.items():
+def asked(repository: Path, version: str) -> set[str]:
+    """A version's questions, and their choices as `question=choice`."""
+    names = set()
+    for question, details in configuration(repository, version).items():
         if question.startswith("_") or details.get("when") is False:
             continue
-        names.add(question)
         choices = details.get("choices", [])
         values = choices.values() if isinstance(choices, dict) else choices
-        names |= {f"{question}={value}" for value in values}
+        names |= {question, *(f"{question}={value}" for value in values)}
     return names
+
+
+def rendered(repository: Path, version: str, answers: dict[str, Any]) -> set[str]:
+    """The files that a version has for these answers."""
+    paths = git(repository, "ls-tree", "-r", "--name-only", f"{version}:template").splitlines()
+    rooms = yaml.safe_load(jinja2.Template(configuration(repository, version)["features"]["default"]).render(answers))
+    off = {file.removeprefix("/") for room in rooms.values() if not room["enabled"] for file in room["files"]}
+    names = {path.removesuffix(".jinja") for path in paths}
+    return {name for name in names if off.isdisjoint((name, *map(str, Path(name).parents)))}
+
+
+def configuration(repository: Path, version: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(git(repository, "show", f"{version}:copier.yml")))
