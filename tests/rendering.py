@@ -36,7 +36,7 @@ OTHER_ANSWERS: dict[str, dict[str, Any]] = {
     "3.13": {"project_name": "Orders"},
     "3.14": {"project_name": "n" * 60, "project_slug": "s" * 40, "project_description": "d" * 200},
 }
-"""The answers that turn no room on or off, by version of Python: slugs that sort first and last, the longest, defaults."""
+"""The answers that turn no room on or off, by version of Python: slugs that sort first and last, the longest."""
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "CI", "SSL_CERT_FILE", "UV_")
 """What a service sees of this process's variables; it would take others for settings of its own."""
@@ -114,6 +114,16 @@ def environment(service: Path, **env: str) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if key.startswith(INHERITED)}
     path = os.pathsep.join([str(service / ".venv" / "bin"), str(Path(find_uv_bin()).parent), inherited["PATH"]])
     return inherited | {"PATH": path, "UV_PYTHON": sys.executable} | env
+
+
+def find_python(version: str) -> str | None:
+    """Where that Python is on this machine; nothing if it is not."""
+    # the commands that pyenv puts in the way are those of one version at a time
+    folders = [str(folder) for folder in Path.home().glob(".pyenv/versions/*/bin")]
+    path = os.pathsep.join([*folders, os.environ["PATH"]])
+    command = [find_uv_bin(), "python", "find", "--no-project", "--no-python-downloads", version]
+    found = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
 
 
 def empty_folders(service: Path) -> list[Path]:
