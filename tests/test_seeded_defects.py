@@ -172,6 +172,34 @@ SEEDED = {
         STACK_FILES.format("test_the_image_is_built_as_it_should_be"),
         "no USER: is root, or may be",
     ),
+    "a shell script does not see a failure": Defect(
+        ".ci/run",
+        'cd "$(dirname "$0")/.."\nexec',
+        "cd $(dirname $0)/..\nexec",
+        "tests/test_repository.py::test_each_shell_script_is_sound",
+        "/.ci/run line 4",
+    ),
+    "help does not know a target of make": Defect(
+        "template/Makefile.jinja",
+        "down: ## Stop",
+        "down: # Stop",
+        "tests/test_repository.py::test_help_lists_each_target_of_make[service]",
+        "'down'",
+    ),
+    "a page has a link to nothing": Defect(
+        "README.md",
+        "](docs/decisions)",
+        "](docs/decision)",
+        "tests/test_links.py::test_each_link_leads_somewhere[README.md]",
+        "README.md: docs/decision",
+    ),
+    "a page names a target of make that is gone": Defect(
+        "template/README.md.jinja",
+        "make up ",
+        "make upp ",
+        "tests/test_links.py::test_the_pages_of_a_service_keep_the_same_promises[bare-sqlite]",
+        "README.md: make upp",
+    ),
 }
 
 
