@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,20 @@ from typing import Any
 import pytest
 import reference
 import rendering
-from documents import Reader, read_blocks
+from documents import Block, Reader, read_blocks
 from manifest import QUESTIONS, choices
 from rendering import PYTHON_VERSION, ROOMS, ROOT, environment
 from servers import HOST, free_port
 
 DOCS = ROOT / "docs"
+FROM_NOTHING = (
+    "tutorial.md",
+    "reference/questions.md",
+    "from-an-existing-celery-project.md",
+    "from-another-template.md",
+)
+IN_A_SERVICE = {"how-to/tasks.md": "celery", "how-to/production.md": "celery", "how-to/rooms-and-updates.md": "bare"}
+"""With these rooms."""
 
 
 def typed() -> dict[str, str]:
@@ -23,12 +32,14 @@ def typed() -> dict[str, str]:
     copier = f"{sys.executable} -m copier"
     api, redis = free_port(), free_port()
     return {
-        "uvx copier copy gh:OWNER/fastapi-celery-template": f"{copier} copy --quiet --defaults --vcs-ref HEAD "
-        f"--data python_version={PYTHON_VERSION} {rendering.snapshot}",
+        "uvx copier copy --defaults": f"{copier} copy --quiet --defaults",
+        "uvx copier copy": f"{copier} copy --quiet --defaults",
+        "gh:OWNER/fastapi-celery-template": f"--vcs-ref HEAD -d python_version={PYTHON_VERSION} {rendering.snapshot}",
         "uvx copier update --vcs-ref :current:": f"{copier} update --quiet --defaults --vcs-ref :current:",
         "uvx copier update": f"{copier} update --quiet --defaults --vcs-ref HEAD",
         "make dev": f"perl -pi -e 's/8000/{api}/; s/6379/{redis}/' Procfile secret/.env.development && make dev",
         "127.0.0.1:8000": f"{HOST}:{api}",
+        "127.0.0.1:6379": f"{HOST}:{redis}",
     }
 
 
@@ -50,18 +61,31 @@ def begin_in_a_service(reader: Reader, **answers: Any) -> None:
         reader.type(command)
 
 
-@pytest.mark.slow
-def test_the_tutorial_leads_to_a_task_of_ones_own(reader: Reader) -> None:
-    reader.follow(DOCS / "tutorial.md")
+def pages() -> dict[str, list[Block]]:
+    """Those that have something to follow."""
+    read = {str(page.relative_to(DOCS)): list(read_blocks(page)) for page in sorted(DOCS.rglob("*.md"))}
+    return {name: blocks for name, blocks in read.items() if blocks and not name.startswith("decisions/")}
+
+
+def test_each_page_is_followed_by_a_test() -> None:
+    assert set(pages()) == {*FROM_NOTHING, *IN_A_SERVICE}
+
+
+def test_few_blocks_are_not_run_and_each_has_its_reason() -> None:
+    reasons = Counter(block.not_run for blocks in pages().values() for block in blocks if block.not_run)
+    assert reasons == {"needs Docker": 4, "it is how the task was before": 1}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("page", "begins_with"),
-    [("how-to/tasks.md", "celery"), ("how-to/production.md", "celery"), ("how-to/rooms-and-updates.md", "bare")],
-)
-def test_each_page_can_be_followed_in_a_service(reader: Reader, page: str, begins_with: str) -> None:
-    begin_in_a_service(reader, **ROOMS[begins_with])
+@pytest.mark.parametrize("page", FROM_NOTHING)
+def test_each_page_can_be_followed_from_nothing(reader: Reader, page: str) -> None:
+    reader.follow(DOCS / page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", IN_A_SERVICE)
+def test_each_page_can_be_followed_in_a_service(reader: Reader, page: str) -> None:
+    begin_in_a_service(reader, **ROOMS[IN_A_SERVICE[page]])
     reader.follow(DOCS / page)
 
 
