@@ -113,7 +113,7 @@ def test_an_answer_is_refused_with_one_sentence_or_arrives_as_it_was_typed(answe
 
 
 @pytest.mark.slow
-@by_chance(1500, seeded=False)
+@by_chance(300, seeded=False)
 @given(answers=st.fixed_dictionaries({}, optional=ANSWERS))
 def test_many_answers_are_refused_with_one_sentence_or_arrive_as_they_were_typed(answers: dict[str, Any]) -> None:
     refused_or_as_typed(answers)
@@ -160,7 +160,7 @@ def test_the_title_of_the_api_is_the_name_as_it_was_typed() -> None:
 
 
 @pytest.mark.slow
-@by_chance(40, seeded=False)
+@by_chance(12, seeded=False)
 @given(answers=GOOD_ANSWERS)
 def test_services_of_many_names_start_under_them(answers: dict[str, Any]) -> None:
     assert_it_starts_under_its_name(answers)
