@@ -56,7 +56,8 @@ def test_a_weak_workflow_is_caught(tmp_path: Path, text: str, named: str) -> Non
 def test_help_lists_each_target_of_make(folder: Path) -> None:
     text = (folder / "Makefile").read_text()
     targets = set(re.findall(r"^([a-zA-Z][\w-]*):(?!=)", text, re.MULTILINE))
-    listed = subprocess.run(["make", "help"], cwd=folder, capture_output=True, text=True, check=True).stdout
+    command = ["make", "--no-print-directory", "help"]
+    listed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
     assert {line.split()[0] for line in listed.splitlines()} == targets
     phony = re.findall(r"^\.PHONY:((?:.*\\\n)*.*)", text, re.MULTILINE)
     assert set(" ".join(phony).replace("\\\n", " ").split()) == targets
