@@ -108,7 +108,7 @@ class KombusOrder(Delivery):
 
 @pytest.mark.parametrize("machine", [Delivery, DamagedDelivery, UnseenDamage])
 def test_no_order_of_events_loses_a_task_or_hands_it_out_twice(machine: type[Delivery]) -> None:
-    search(machine, examples=150)
+    search(machine, examples=60)
 
 
 @pytest.mark.slow

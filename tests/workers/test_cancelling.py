@@ -51,6 +51,7 @@ def test_a_running_task_that_is_cancelled_is_stopped(service: Service, api: Api)
     assert "running" not in service.written()
 
 
+@pytest.mark.slow
 def test_a_running_task_may_end_by_itself_and_stays_revoked(service: Service, api: Api) -> None:
     with service.worker("-c", "1") as worker:
         task = queue_task(api, "proof.until_aborted", key="asked")
@@ -81,6 +82,7 @@ def test_a_task_that_was_cancelled_while_it_ran_does_not_run_again_after_its_wor
     assert "killed" not in service.written()
 
 
+@pytest.mark.slow
 def test_whoever_is_told_that_a_task_is_cancelled_finds_it_so_whatever_it_was_doing(service: Service, api: Api) -> None:
     """Each is cancelled at another moment of its life."""
     with service.worker("-c", "2") as worker:

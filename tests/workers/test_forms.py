@@ -30,8 +30,8 @@ def run_mixed(queue: Celery[Any], number: int) -> dict[str, list[int]]:
     ("pool", "number", "processes"),
     [
         pytest.param(["-P", "prefork", "-c", "4"], 500, 4, id="prefork"),
-        pytest.param(["-P", "threads", "-c", "8"], 150, 1, id="threads"),
-        pytest.param(["-P", "solo"], 100, 1, id="solo"),
+        pytest.param(["-P", "threads", "-c", "8"], 150, 1, id="threads", marks=pytest.mark.slow),
+        pytest.param(["-P", "solo"], 100, 1, id="solo", marks=pytest.mark.slow),
     ],
 )
 def test_tasks_of_all_forms_mixed_share_few_connections(

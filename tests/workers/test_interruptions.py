@@ -74,6 +74,7 @@ def test_a_soft_time_limit_rolls_back(
     assert works_on() == child
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", HOLDS)
 def test_a_running_task_that_is_revoked_is_stopped(
     service: Service, queue: Celery[Any], worker: Worker, works_on: Callable[[], int], where: str
@@ -104,6 +105,7 @@ def test_a_task_whose_process_is_killed_runs_again(
     works_on()
 
 
+@pytest.mark.slow
 def test_a_warm_shutdown_lets_the_running_task_end(new_service: Callable[[], Service]) -> None:
     service = new_service()
     with service.queue() as queue, service.worker("-c", "2") as worker:
@@ -121,6 +123,7 @@ def test_a_warm_shutdown_lets_the_running_task_end(new_service: Callable[[], Ser
     assert worker.complaints_of_loops() == []
 
 
+@pytest.mark.slow
 def test_processes_are_replaced_after_so_many_tasks(new_service: Callable[[], Service]) -> None:
     service = new_service().set(CELERY_WORKER_MAX_TASKS_PER_CHILD="5")
     with service.queue() as queue, service.worker("-c", "2") as worker:
@@ -140,6 +143,7 @@ def test_processes_are_replaced_after_so_many_tasks(new_service: Callable[[], Se
     assert "Traceback" not in worker.log()
 
 
+@pytest.mark.slow
 def test_a_restart_of_the_database_leaves_a_worker_that_works(new_service: Callable[[], Service]) -> None:
     service = new_service()
     with service.queue() as queue, service.worker("-c", "2") as worker:

@@ -144,6 +144,7 @@ def test_a_task_runs_once_while_its_main_process_is_stopped(
     assert starts() == ["a"]
 
 
+@pytest.mark.slow
 def test_a_worker_whose_connections_are_cut_keeps_what_it_runs_and_goes_on(
     service: Service, send: Callable[..., Any], starts: Callable[[], list[str]], broker: Any
 ) -> None:
@@ -262,6 +263,7 @@ def test_a_waiting_message_that_was_deleted_comes_back(service: Service, broker:
 # asked to end
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_asked_to_end_hands_back_what_waits_for_its_time(
     service: Service, send: Callable[..., Any], starts: Callable[[], list[str]], broker: Any
 ) -> None:

@@ -36,7 +36,7 @@ def behind_proxy(service: Service, proxy: Proxy, redis_server: RedisServer) -> I
         yield api
 
 
-@pytest.fixture(params=["Redis hangs", "Redis is stopped"])
+@pytest.fixture(params=["Redis hangs", pytest.param("Redis is stopped", marks=pytest.mark.slow)])
 def outage(request: pytest.FixtureRequest, proxy: Proxy, redis_server: RedisServer) -> Outage:
     def stop() -> None:
         redis_server.stop()

@@ -47,6 +47,7 @@ def waiting_in(api: Api) -> dict[str, int]:
     return waiting
 
 
+@pytest.mark.slow
 def test_a_task_is_queued_followed_and_cancelled(service: Service, api: Api) -> None:
     cancelled = queue_task(api, "proof.use_session", key="cancelled")
     assert api.client.delete(f"{api.url}/api/v1/tasks/{cancelled}").status_code == 202
@@ -80,6 +81,7 @@ def test_what_a_killed_worker_held_runs_elsewhere(service: Service, queue: Celer
     assert [service.starts()[key] for key in keys] == [2, 2, 1, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_task_that_ended_without_acknowledgement_is_not_run_again(
     service: Service, queue: Celery[Any], rabbit_server: RabbitServer
 ) -> None:

@@ -150,6 +150,7 @@ def test_two_hundred_waiters_at_two_apis_hear_of_the_end(watched: Service, redis
         wait_until(lambda: subscribed_connections(redis) == 0)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_clients_that_went_away(watched: Service, redis: Redis) -> None:
     async def go_away(api: Api, ids: list[str]) -> None:
         async with watchers_of(api) as (watchers,):
