@@ -19,6 +19,9 @@ NAMED_TARGET = re.compile(r"(?:^|&& |; )make ([a-z][\w-]*)", re.MULTILINE)
 NAMED_MODULE = re.compile(r"-m ((?:app|scripts|chaos)(?:\.\w+)*)")
 NAMED_SCRIPT = re.compile(r"(?<![\w/.-])((?:benchmarks|chaos|hooks|scripts)/[\w-]+\.\w+|\.ci/\w+)")
 
+OF_OTHERS = {"scripts/prestart.sh"}
+"""Named where other templates are spoken of."""
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -148,8 +151,8 @@ def what_is_not_there(page: str, tree: Tree, *others: Tree) -> list[str]:
     trees = (tree, *others)
     targets = {target for each in trees for target in TARGET.findall((each.folder / "Makefile").read_text())}
     code = "\n".join(token.content for token in tokens(tree, page) if token.type in {"code_inline", "fence"})
-    names = NAMED_MODULE.findall(code) + NAMED_SCRIPT.findall(code)
-    paths = {name: name if "/" in name else name.replace(".", "/") for name in names}
+    paths = {name: name.replace(".", "/") for name in NAMED_MODULE.findall(code)}
+    paths |= {name: name for name in NAMED_SCRIPT.findall(code) if name not in OF_OTHERS}
     return [f"{page}: make {target}" for target in NAMED_TARGET.findall(code) if target not in targets] + [
         f"{page}: {name}"
         for name, path in paths.items()
