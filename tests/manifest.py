@@ -24,7 +24,7 @@ def choices(question: str) -> list[Any]:
 
 
 def rooms(**answers: Any) -> dict[str, Any]:
-    """The rooms by name, each with its files and whether it is on with these answers (`use_redis` is not always asked)."""
+    """The rooms by name, each with its files and whether it is on; `use_redis` is not always asked for."""
     text = jinja2.Template(CONFIGURATION["features"]["default"], undefined=jinja2.StrictUndefined).render(
         {"use_redis": True} | answers
     )
