@@ -71,6 +71,25 @@ def test_each_page_is_followed_by_a_test() -> None:
     assert set(pages()) == {*FROM_NOTHING, *IN_A_SERVICE}
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```console\nfalse\n```",
+        "```console\ncurl --head file:///dev/null # 202\n```",
+        "```console\necho one\n```\n```text\ntwo\n```",
+        "```python\nprint()\n```",
+        "Change `notes.txt`:\n```diff\n-what is not there\n```",
+    ],
+)
+def test_a_page_that_is_wrong_is_noticed_and_the_line_named(reader: Reader, tmp_path: Path, page: str) -> None:
+    (reader.folder / "notes.txt").write_text("what is there\n")
+    wrong = tmp_path / "wrong.md"
+    wrong.write_text(f"# Wrong\n\n{page}\n")
+    with pytest.raises(AssertionError) as error:
+        reader.follow(wrong)
+    assert error.value.__notes__[0].startswith("wrong.md, line ")
+
+
 def test_few_blocks_are_not_run_and_each_has_its_reason() -> None:
     reasons = Counter(block.not_run for blocks in pages().values() for block in blocks if block.not_run)
     assert reasons == {"needs Docker": 4, "it is how the task was before": 1}
