@@ -78,7 +78,8 @@ class ResultBackend(RedisBackend):
         )
         started_at = getattr(request, "started_at", None)
         meta["started_at"] = started_at and started_at.isoformat()
-        meta["progress"] = getattr(request, "progress", None)
+        reports = getattr(request, "progress_reports", None)
+        meta["progress"] = reports and reports.newest
         return meta
 
 

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from app.core.config.celery import get_celery_settings
 from app.core.logging import configure_logging
 from app.core.task_arguments import TaskArguments
+from app.core.task_progress import ProgressReports
 from app.core.task_record import are_cancelled, note_failure, note_start
 from app.core.task_turns import take_turn
 
@@ -33,8 +34,6 @@ MOST_STARTS = 5
 """How often a task is started whose worker dies each time, before it is given up."""
 ABORT_INTERVAL = 0.2
 """Seconds between two looks whether a task was cancelled."""
-PROGRESS_INTERVAL = 0.2
-"""Seconds between two reports of progress that are written down."""
 
 _carried: contextvars.ContextVar[tuple[str, Any] | None] = contextvars.ContextVar("carried", default=None)
 
@@ -97,12 +96,25 @@ class BaseTask(Task[P, R]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.name.startswith("celery."):
             args, kwargs = (), self.arguments.bind(args, kwargs)
-        try:
-            return super().__call__(*args, **kwargs)
-        except Reject as rejected:
-            if not getattr(rejected, "requeue", False):  # Celery would drop it, and nobody would know
-                self.backend.mark_as_failure(self.request.id, rejected, request=self.request)
-            raise
+        with self._progress_reports():
+            try:
+                return super().__call__(*args, **kwargs)
+            except Reject as rejected:
+                if not getattr(rejected, "requeue", False):  # Celery would drop it, and nobody would know
+                    self.backend.mark_as_failure(self.request.id, rejected, request=self.request)
+                raise
+
+    @contextlib.contextmanager
+    def _progress_reports(self) -> Iterator[None]:
+        request = self.request
+        if request.id is None:  # it was called as a function
+            yield
+            return
+        request.progress_reports = ProgressReports(
+            lambda report: self.backend.store_result(request.id, report, "PROGRESS", request=request)
+        )
+        with contextlib.closing(request.progress_reports):
+            yield
 
     def is_aborted(self) -> bool:
         """Whether the task was cancelled. One that runs for long asks now and then, cleans up, and returns.
@@ -118,14 +130,9 @@ class BaseTask(Task[P, R]):
         return getattr(request, "was_cancelled", False)
 
     def report_progress(self, current: float, total: float, message: str = "") -> None:
-        """Tell how far a running task is; written down at most once in PROGRESS_INTERVAL, and when all is done."""
-        request, now, done = self.request, time.monotonic(), current >= total
-        request.progress = {"current": current, "total": total, "message": message}  # goes with the next state anyway
-        written_at, was_done = getattr(request, "progress_written", (-PROGRESS_INTERVAL, False))
-        if request.id is None or (now - written_at < PROGRESS_INTERVAL and (was_done or not done)):
-            return
-        request.progress_written = now, done
-        self.update_state(state="PROGRESS", meta=request.progress)
+        """Tell how far a running task is; as often as you like, for it is written down a few times a second."""
+        if reports := getattr(self.request, "progress_reports", None):
+            reports.add({"current": current, "total": total, "message": message})
 
     def before_start(self, task_id: str, *_: Any) -> None:
         if self.request.is_eager:

@@ -17,7 +17,9 @@ PROGRESS = {"current": 1, "total": 2, "message": "half"}
 
 
 def test_start_and_progress_are_kept_with_the_outcome() -> None:
-    request = SimpleNamespace(started_at=datetime(2026, 5, 4, tzinfo=UTC), progress=PROGRESS)
+    request = SimpleNamespace(
+        started_at=datetime(2026, 5, 4, tzinfo=UTC), progress_reports=SimpleNamespace(newest=PROGRESS)
+    )
     meta = BACKEND._get_result_meta(7, "SUCCESS", None, request)
     assert (meta["status"], meta["result"]) == ("SUCCESS", 7)
     assert (meta["started_at"], meta["progress"]) == ("2026-05-04T00:00:00+00:00", PROGRESS)

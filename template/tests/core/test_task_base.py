@@ -1,5 +1,6 @@
 """What every task does."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from celery.exceptions import Ignore, Reject, Retry
 from redis import Redis
 
-from app.core import task_base
+from app.core import task_base, task_progress
 from app.core.config.celery import get_celery_settings
 from app.core.task_arguments import ArgumentsError
 from app.core.task_base import MOST_STARTS, WorkerKillerError, retry_outage
@@ -24,52 +25,37 @@ def in_worker() -> Iterator[None]:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The states that a task wrote down."""
-    states: list[dict[str, Any]] = []
-    monkeypatch.setattr(system.heartbeat, "update_state", lambda **state: states.append(state))
-    return states
+    """The progress that a task wrote down."""
+    reports: list[dict[str, Any]] = []
+
+    def store(_id: str, progress: dict[str, Any], _state: str, **_: Any) -> None:
+        reports.append(progress)
+
+    monkeypatch.setattr(system.heartbeat.backend, "store_result", store)
+    return reports
 
 
-def test_progress_is_written_down_once_in_a_while_and_at_the_end(
-    in_worker: None, written: list[dict[str, Any]]
-) -> None:
-    for done in range(1, 101):
-        system.heartbeat.report_progress(done, 100, f"step {done}")
-    assert [state["meta"]["current"] for state in written] == [1, 100]
-    assert written[-1] == {
-        "state": "PROGRESS",
-        "meta": {"current": 100, "total": 100, "message": "step 100"},
-    }
-
-
-def test_progress_is_written_down_again_after_a_while(
+def test_what_was_not_written_down_by_its_end_goes_with_the_last_state_of_a_task(
     in_worker: None, written: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_base, "PROGRESS_INTERVAL", 0)
-    for done in range(3):
-        system.heartbeat.report_progress(done, 100)
-    assert [state["meta"]["current"] for state in written] == [0, 1, 2]
+    def count_to_100() -> None:
+        for done in range(1, 101):
+            system.heartbeat.report_progress(done, 100, f"step {done}")
+
+    monkeypatch.setattr(task_progress, "PROGRESS_INTERVAL", 60)
+    monkeypatch.setattr(system.heartbeat, "run", count_to_100)
+    system.heartbeat()
+    assert written == [{"current": 1, "total": 100, "message": "step 1"}]
+    assert system.heartbeat.request.progress_reports.newest == {"current": 100, "total": 100, "message": "step 100"}
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
-@pytest.mark.parametrize("total", [10, 0])
-def test_a_task_that_says_again_and_again_that_all_is_done_writes_it_down_once(
-    in_worker: None, written: list[dict[str, Any]], total: int
+def test_a_task_called_as_a_function_writes_no_progress(
+    written: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(100):
-        system.heartbeat.report_progress(10, total)
-    assert len(written) == 1
-
-
-def test_what_was_not_written_down_goes_with_the_next_state(in_worker: None, written: list[dict[str, Any]]) -> None:
-    system.heartbeat.report_progress(1, 100)
-    system.heartbeat.report_progress(2, 100)
-    assert [state["meta"]["current"] for state in written] == [1]
-    assert system.heartbeat.request.progress["current"] == 2
-
-
-def test_a_task_called_as_a_function_writes_no_progress(written: list[dict[str, Any]]) -> None:
     system.heartbeat.push_request()
-    system.heartbeat.report_progress(1, 1)
+    monkeypatch.setattr(system.heartbeat, "run", lambda: system.heartbeat.report_progress(1, 1))
+    system.heartbeat()
     system.heartbeat.pop_request()
     assert written == []
 
