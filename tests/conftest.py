@@ -30,15 +30,21 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exported") / "template"
-    return shutil.copytree(rendering.snapshot, folder, ignore=shutil.ignore_patterns(".git"))
+def _jinja_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("jinja") / "template"
+    shutil.copytree(rendering.snapshot / "hooks", folder / "hooks")
+    shutil.copy(rendering.snapshot / "copier.yml", folder)
+    for path in (rendering.snapshot / "template").rglob("*.jinja"):
+        copy = folder / path.relative_to(rendering.snapshot)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return folder
 
 
 @pytest.fixture
-def without_history(monkeypatch: pytest.MonkeyPatch, _exported: Path) -> None:
-    """Render from plain files: Copier clones nothing, and refuses an answer in a tenth of the time."""
-    monkeypatch.setattr(rendering, "snapshot", _exported)
+def jinja_alone(monkeypatch: pytest.MonkeyPatch, _jinja_alone: Path) -> None:
+    """Render the files in which answers are written and no others, in a tenth of the time."""
+    monkeypatch.setattr(rendering, "snapshot", _jinja_alone)
 
 
 @pytest.fixture(scope="session")

@@ -82,12 +82,6 @@ def copier_copy(destination: Path, *options: str, **answers: Any) -> list[str]:
     return [*copier, *data, str(snapshot), str(destination)]
 
 
-def plain_folders() -> list[str]:
-    """Where no answer is written, to `exclude` where only answers matter: it saves half the time."""
-    with_answers = {path.relative_to(snapshot / "template").parts[0] for path in snapshot.glob("template/**/*.jinja")}
-    return [f"/{path.name}" for path in (snapshot / "template").iterdir() if path.name not in with_answers]
-
-
 def install(service: Path, *options: str, **env: str) -> None:
     """Install what the service's lock says, into its own `.venv`."""
     run(service, "uv", "sync", "--locked", "--quiet", *options, **env)

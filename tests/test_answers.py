@@ -2,8 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,7 @@ from configuration_files import read_configuration
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from manifest import QUESTIONS, choices
-from rendering import plain_folders, render, run
-
-pytestmark = pytest.mark.usefixtures("without_history")
+from rendering import render, run
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=70)  # lone surrogates too
 MEANS_SOMETHING = [
@@ -106,12 +103,14 @@ def test_chance_answers_each_question() -> None:
     assert list(ANSWERS) == list(QUESTIONS)
 
 
+@pytest.mark.usefixtures("jinja_alone")
 @by_chance(25, seeded=True)
 @given(answers=st.fixed_dictionaries({}, optional=ANSWERS))
 def test_an_answer_is_refused_with_one_sentence_or_arrives_as_it_was_typed(answers: dict[str, Any]) -> None:
     refused_or_as_typed(answers)
 
 
+@pytest.mark.usefixtures("jinja_alone")
 @pytest.mark.slow
 @by_chance(300, seeded=False)
 @given(answers=st.fixed_dictionaries({}, optional=ANSWERS))
@@ -119,6 +118,7 @@ def test_many_answers_are_refused_with_one_sentence_or_arrive_as_they_were_typed
     refused_or_as_typed(answers)
 
 
+@pytest.mark.usefixtures("jinja_alone")
 @pytest.mark.parametrize("question", ANSWERS)
 def test_an_answer_to_one_question_alone_is_refused_or_arrives(question: str) -> None:
     @by_chance(10, seeded=True)
@@ -129,6 +129,7 @@ def test_an_answer_to_one_question_alone_is_refused_or_arrives(question: str) ->
     property_of_one()
 
 
+@pytest.mark.usefixtures("jinja_alone")
 @by_chance(20, seeded=True)
 @given(question=MISTYPED, answer=TOGGLE)
 def test_a_question_that_there_is_not_is_refused(question: str, answer: str) -> None:
@@ -140,6 +141,7 @@ def test_a_question_that_there_is_not_is_refused(question: str, answer: str) -> 
             assert not list(Path(folder).iterdir())
 
 
+@pytest.mark.usefixtures("jinja_alone")
 @by_chance(5, seeded=True)
 @given(answers=GOOD_ANSWERS)
 @named("Zoë's Café #1", "日本語のサービス")
@@ -151,8 +153,8 @@ def test_a_question_that_there_is_not_is_refused(question: str, answer: str) -> 
 @named("null", "2026-11-20")
 @named("a=b; c", "🚀 خدمة")
 def test_a_good_answer_is_not_refused(answers: dict[str, Any]) -> None:
-    with rendered(answers, exclude=plain_folders()) as service:
-        assert_as_typed(service, answers)
+    with tempfile.TemporaryDirectory() as folder:
+        assert_as_typed(render(Path(folder) / "service", **answers), answers)
 
 
 def test_the_title_of_the_api_is_the_name_as_it_was_typed() -> None:
@@ -166,16 +168,10 @@ def test_services_of_many_names_start_under_them(answers: dict[str, Any]) -> Non
     assert_it_starts_under_its_name(answers)
 
 
-@contextmanager
-def rendered(answers: dict[str, Any], exclude: list[str]) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield render(Path(folder) / "mein schöner service", exclude=exclude, **answers)
-
-
 def refused_or_as_typed(answers: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            service = render(Path(folder) / "service", exclude=plain_folders(), **answers)
+            service = render(Path(folder) / "service", **answers)
         except (ValueError, TypeError) as refusal:
             sentence = str(refusal)
         else:
@@ -198,8 +194,11 @@ def assert_as_typed(service: Path, answers: dict[str, Any]) -> None:
         assert read[f"secret/.env.{environment}"]["APP_NAME"] == name
     services = read["docker-compose.yml"]["services"]
     assert services["api"]["image"] == slug
-    assert ("worker" in services) == (str(stored["use_celery"]) == "True")
-    assert stored["use_celery"] == (str(answers.get("use_celery", True)).lower() in {"true", "yes", "y", "on", "1"})
+    assert (
+        ("worker" in services)
+        == stored["use_celery"]
+        == (str(answers.get("use_celery", True)).lower() in {"true", "yes", "y", "on", "1"})
+    )
     if "postgres" in services:
         assert services["postgres"]["environment"]["POSTGRES_DB"] == slug
         assert read["secret/.env.production"]["DATABASE_URL"].endswith(f"@postgres:5432/{slug}")
@@ -208,7 +207,8 @@ def assert_as_typed(service: Path, answers: dict[str, Any]) -> None:
 
 def assert_it_starts_under_its_name(answers: dict[str, Any]) -> None:
     title = "from app.main import app; print(ascii(app.openapi()['info']['title']))"
-    with rendered(answers, exclude=[]) as service:
+    with tempfile.TemporaryDirectory() as folder:
+        service = render(Path(folder) / "mein schöner service", **answers)
         assert_as_typed(service, answers)
         run(service, "python", "-m", "scripts.make_secrets")
         for environment in ("development", "production"):

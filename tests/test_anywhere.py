@@ -152,7 +152,7 @@ def test_a_service_lives_in_a_subfolder_of_somebody_elses_repository(
     assert not changed_elsewhere
 
 
-def test_answers_may_come_from_a_file(tmp_path: Path, without_history: None) -> None:
+def test_answers_may_come_from_a_file(tmp_path: Path, jinja_alone: None) -> None:
     """With numbers and words that YAML does not read as text."""
     (tmp_path / "answers.yml").write_text(
         "project_name: Shop 24\npython_version: 3.12\nuse_celery: no\nuse_redis: yes\n"

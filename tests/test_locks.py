@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from manifest import rooms
 from packaging.requirements import Requirement
-from rendering import COMBINATIONS, ROOT, plain_folders, render, run
+from rendering import COMBINATIONS, ROOT, render, run
 
 LOCKS = ROOT / "hooks" / "locks"
-pytestmark = pytest.mark.usefixtures("without_history")
+pytestmark = pytest.mark.usefixtures("jinja_alone")
 
 
 def test_there_is_a_lock_for_each_combination_and_no_other() -> None:
@@ -19,7 +19,7 @@ def test_there_is_a_lock_for_each_combination_and_no_other() -> None:
 @pytest.mark.parametrize("slug", ["a1", pytest.param("zz-last", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("combination", COMBINATIONS)
 def test_the_lock_is_exact_whatever_the_name(tmp_path: Path, combination: str, slug: str) -> None:
-    service = render(tmp_path / "service", exclude=plain_folders(), project_slug=slug, **COMBINATIONS[combination])
+    service = render(tmp_path / "service", project_slug=slug, **COMBINATIONS[combination])
     run(service, "uv", "lock", "--check", "--offline", UV_CACHE_DIR=str(tmp_path / "empty"))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from manifest import CONFIGURATION, QUESTIONS, choices, rooms
-from rendering import COMBINATIONS, OTHER_ANSWERS, ROOT, plain_folders, render
+from rendering import COMBINATIONS, OTHER_ANSWERS, ROOT, render
 
 ALL_ROOMS = rooms(**COMBINATIONS["celery-postgresql"])
 JINJA_FILES = {
@@ -75,13 +75,11 @@ def test_jinja_is_only_where_a_value_must_be_written() -> None:
     assert files == JINJA_FILES
 
 
-@pytest.mark.usefixtures("without_history")
+@pytest.mark.usefixtures("jinja_alone")
 def test_the_development_environment_holds_what_the_service_depends_on(tmp_path: Path) -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     needed: set[str] = set()
     for name in ("celery-postgresql", "celery-sqlite"):
-        service = tomllib.loads(
-            (render(tmp_path / name, exclude=plain_folders(), **COMBINATIONS[name]) / "pyproject.toml").read_text()
-        )
+        service = tomllib.loads((render(tmp_path / name, **COMBINATIONS[name]) / "pyproject.toml").read_text())
         needed |= {*service["project"]["dependencies"], *service["dependency-groups"]["dev"]}
     assert set(groups["service"]) == needed - set(groups["dev"])

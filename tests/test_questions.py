@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from manifest import QUESTIONS
-from rendering import copier_copy, plain_folders, render
+from rendering import copier_copy, render
 from terminal import Terminal
 
 TEXT = "printable characters, without"
@@ -70,7 +70,7 @@ ON_THE_COMMAND_LINE = [  # one of each kind is enough, at half a second each
     "what is computed",
 ]
 DESTINATION = "mein schöner service"
-pytestmark = pytest.mark.usefixtures("without_history")
+pytestmark = pytest.mark.usefixtures("jinja_alone")
 
 
 @pytest.mark.parametrize(("answers", "sentence"), BAD_ANSWERS.values(), ids=[ascii(key) for key in BAD_ANSWERS])
@@ -97,7 +97,7 @@ def test_a_bad_answer_on_the_command_line_is_refused_just_so(tmp_path: Path, kin
     ("name", "slug"), [("My Service", "my-service"), ("Zoë's Café", "zo-s-caf"), ("7 Shops!", "shops")]
 )
 def test_the_slug_is_made_from_the_name_where_nobody_gave_one(tmp_path: Path, name: str, slug: str) -> None:
-    service = render(tmp_path / DESTINATION, exclude=plain_folders(), project_name=name)
+    service = render(tmp_path / DESTINATION, project_name=name)
     assert tomllib.loads((service / "pyproject.toml").read_text())["project"]["name"] == slug
 
 
@@ -120,7 +120,7 @@ def test_a_copy_on_the_command_line_needs_no_trust(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert f"cd '{tmp_path / DESTINATION}'" in done.stderr
-    assert (tmp_path / DESTINATION / "app" / "main.py").exists()
+    assert (tmp_path / DESTINATION / "Makefile").exists()
 
 
 @pytest.mark.parametrize(("celery", "redis_is_asked_for"), [("y", False), ("n", True)])
