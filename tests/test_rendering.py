@@ -93,6 +93,11 @@ def test_nothing_is_left_of_jinja(service: Path) -> None:
         assert not left, f"{name}: {left}"
 
 
+def test_it_is_known_what_each_room_is_called() -> None:
+    # the service works on SQLite in any case, and speaks of it
+    assert set(WORDS) | {"sqlite"} == set(rooms(**COMBINATIONS["bare-sqlite"]))
+
+
 def test_no_room_that_is_off_is_spoken_of(combination: str, service: Path) -> None:
     off = {name for name, room in rooms(**COMBINATIONS[combination]).items() if not room["enabled"]} & set(WORDS)
     spoken_of = [
