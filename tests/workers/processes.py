@@ -5,7 +5,8 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -52,7 +53,8 @@ class Service:
     def api(self) -> "Api":
         return Api(self)
 
-    def queue(self) -> Celery[Any]:
+    @contextmanager
+    def queue(self) -> Iterator[Celery[Any]]:
         """A Celery app as another service would have it: it knows the broker, and no task."""
         queue: Celery[Any] = Celery(
             broker=self.settings["CELERY_BROKER_URL"],
@@ -60,7 +62,10 @@ class Service:
             set_as_current=False,
         )
         queue.conf.task_default_queue = "default"
-        return queue
+        with queue:
+            yield queue
+        results: Any = queue.backend
+        results.client.connection_pool.disconnect()  # Celery leaves its connections to the garbage collector
 
     def written(self) -> list[str]:
         """The keys under which tasks have committed, in the order in which they wrote."""

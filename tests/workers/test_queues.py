@@ -42,8 +42,11 @@ def test_a_task_of_high_priority_overtakes_those_that_wait(own_service: Service)
 
 def test_junk_in_a_queue_is_logged_and_dropped(own_service: Service) -> None:
     service = own_service
-    broker = Redis.from_url(service.settings["CELERY_BROKER_URL"])
-    with service.queue() as queue, service.worker("-c", "1") as worker:
+    with (
+        Redis.from_url(service.settings["CELERY_BROKER_URL"]) as broker,
+        service.queue() as queue,
+        service.worker("-c", "1") as worker,
+    ):
         for junk in JUNK.values():
             broker.lpush("default", junk)
         queue.send_task("no.such_task", task_id="unknown task")
