@@ -314,13 +314,14 @@ local time, last = now(), tonumber(redis.call('GET', 'leases:checked'))
 local since = last and time - last or 0
 if last and since >= 0 and since < tonumber(ARGV[1]) then return false end -- another worker has just looked
 redis.call('SET', 'leases:checked', time)
-if since < 0 then -- the clock was set back: what the old one promised would lie as far ahead
-  for _, delivery in ipairs(redis.call('HKEYS', HELD)) do
-    redis.call('ZADD', LEASES, 'LT', time + ARGV[4], delivery)
-  end
-  redis.call('DEL', 'leases:trusted')
-elseif redis.call('HLEN', HELD) > redis.call('ZCARD', LEASES) then -- somebody has deleted leases
-  for _, delivery in ipairs(redis.call('HKEYS', HELD)) do redis.call('ZADD', LEASES, 'NX', time + ARGV[4], delivery) end
+-- the clock was set back, where something was promised for later than can be: the rest lies as far ahead
+local latest = time + ARGV[4]
+for _, delivery in ipairs(redis.call('ZRANGE', LEASES, string.format('(%.17g', latest), '+inf', 'BYSCORE')) do
+  redis.call('ZADD', LEASES, latest, delivery)
+end
+if tonumber(redis.call('GET', 'leases:trusted') or 0) > time + ARGV[3] then redis.call('DEL', 'leases:trusted') end
+if redis.call('HLEN', HELD) > redis.call('ZCARD', LEASES) then -- somebody has deleted leases
+  for _, delivery in ipairs(redis.call('HKEYS', HELD)) do redis.call('ZADD', LEASES, 'NX', latest, delivery) end
 end
 -- where nobody could look (Redis was away, or every worker), nobody may have been able to renew
 if since > tonumber(ARGV[2]) then redis.call('SET', 'leases:trusted', time + ARGV[3]) end

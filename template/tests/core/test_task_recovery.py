@@ -66,6 +66,19 @@ def test_they_look_also_when_the_clock_was_set_back(deliveries: Deliveries, brok
     assert deliveries.recover(LISTS, every=60, outage=120, patience=180) == (1, 0)
 
 
+def test_what_the_clock_promised_before_it_was_set_back_is_not_waited_for(
+    deliveries: Deliveries, broker: Redis
+) -> None:
+    delivery = push_and_receive(deliveries)
+    broker.zadd(LEASES, {delivery: time.time() + 3600})
+    broker.set("leases:trusted", time.time() + 3600)
+    assert recover(deliveries) == (0, 0)
+    assert broker.zscore(LEASES, delivery) == pytest.approx(time.time() + LEASE_SECONDS, abs=2)
+    let_lapse(broker, delivery)
+    broker.delete("leases:checked")
+    assert recover(deliveries) == (1, 0)
+
+
 def test_holders_get_time_to_renew_where_nobody_could_look_for_long(deliveries: Deliveries, broker: Redis) -> None:
     living, dead = push_and_receive(deliveries, "living"), push_and_receive(deliveries, "dead")
     recover(deliveries)
