@@ -6,7 +6,6 @@
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
-ON_TWO_CORES := --numprocesses 2 --dist loadfile
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -18,10 +17,10 @@ demo: setup ## Render a service, start it, queue a task, show its states; DEST=f
 	@$(PYTHON) scripts/demo.py
 
 test: setup ## Render services and run them: all but the slow tests and those in containers
-	$(PYTHON) -m pytest $(ON_TWO_CORES) -m "not slow and not stack"
+	$(PYTHON) -m pytest --numprocesses 3 --dist loadfile -m "not slow and not stack"
 
 test-slow: setup ## Only the slow tests
-	$(PYTHON) -m pytest $(ON_TWO_CORES) -m slow
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m slow
 
 test-stack: setup ## Services in containers: first start, browser, production, faults; needs Docker and chromium
 	$(PYTHON) -m pytest -m stack -s

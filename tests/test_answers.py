@@ -89,6 +89,7 @@ ONE_SENTENCE = re.compile(
 
 def by_chance(examples: int, *, seeded: bool) -> settings:
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
+    seeded = seeded or settings().derandomize  # as in CI
     return settings(max_examples=examples, derandomize=seeded, deadline=None, suppress_health_check=checks)
 
 

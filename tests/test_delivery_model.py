@@ -114,7 +114,7 @@ def test_no_order_of_events_loses_a_task_or_hands_it_out_twice(machine: type[Del
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", [Delivery, DamagedDelivery, UnseenDamage])
 def test_nor_does_any_that_a_long_search_finds(machine: type[Delivery]) -> None:
-    search(machine, examples=300, stateful_step_count=80, derandomize=False)
+    search(machine, examples=300, stateful_step_count=80, derandomize=settings().derandomize)
 
 
 def test_the_search_finds_the_task_that_kombus_order_loses() -> None:

@@ -44,7 +44,7 @@ def works_on(service: Service, queue: Celery[Any], request: pytest.FixtureReques
     return works_on
 
 
-@pytest.mark.parametrize("form", ["fail_with_session", "fail_with_get_db"])
+@pytest.mark.parametrize("form", ["fail_with_session", pytest.param("fail_with_get_db", marks=pytest.mark.slow)])
 def test_an_exception_rolls_back_and_leaves_a_usable_connection(
     service: Service, queue: Celery[Any], worker: Worker, works_on: Callable[[], int], form: str
 ) -> None:
@@ -60,7 +60,9 @@ def test_an_exception_rolls_back_and_leaves_a_usable_connection(
     assert works_on() == process
 
 
-@pytest.mark.parametrize("where", HOLDS)
+@pytest.mark.parametrize(
+    "where", [pytest.param(where, marks=pytest.mark.slow) if where != "in the event loop" else where for where in HOLDS]
+)
 def test_a_soft_time_limit_rolls_back(
     service: Service, queue: Celery[Any], worker: Worker, works_on: Callable[[], int], where: str
 ) -> None:
