@@ -6,6 +6,7 @@
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
+TESTS_OF_CHECK := tests/test_links.py tests/test_repository.py tests/test_stack_files.py
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -16,8 +17,8 @@ setup: | $(UV) ## Install what the other targets use, into .venv
 demo: setup ## Render a service, start it, queue a task, show its states; DEST=folder, DEMO_EXIT=1 to end after it
 	@$(PYTHON) scripts/demo.py
 
-test: setup ## Render services and run them: all but the slow tests and those in containers
-	$(PYTHON) -m pytest --numprocesses 3 --dist loadfile -m "not slow and not stack"
+test: setup ## Render services and run them: all but the slow tests, those in containers, and those of make check
+	$(PYTHON) -m pytest --numprocesses 3 --dist loadfile -m "not slow and not stack" $(TESTS_OF_CHECK:%=--ignore=%)
 
 test-slow: setup ## Only the slow tests
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m slow
@@ -31,7 +32,7 @@ check: setup ## Style, types, spelling, images, shell, workflows and links of ev
 	$(PYTHON) -m mypy
 	cd template && ../$(PYTHON) -m ruff check && ../$(PYTHON) -m ruff format --check && ../$(PYTHON) -m mypy
 	git ls-files -z --cached --others --exclude-standard | xargs -0 .venv/bin/codespell
-	$(PYTHON) -m pytest -q tests/test_links.py tests/test_repository.py tests/test_stack_files.py
+	$(PYTHON) -m pytest -q $(TESTS_OF_CHECK)
 
 relock: | $(UV) ## Renew uv.lock and hooks/locks after a change of dependencies; UPGRADE=1 for the newest versions
 	$(UV) lock $(if $(UPGRADE),--upgrade)

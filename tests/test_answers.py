@@ -28,24 +28,8 @@ NEARLY_A_SLUG = st.from_regex(r"\A[a-zA-Z0-9_.-]{0,3}[a-z0-9]*([-_.]{0,2}[a-z0-9
 )
 TOGGLE = st.sampled_from(
     [
-        "true",
-        "True",
-        "TRUE",
-        "yes",
-        "Y",
-        "on",
-        "ON",
-        "1",
-        "t",
-        "false",
-        "no",
-        "n",
-        "off",
-        "0",
-        "f",
-        "~",
-        "null",
-        "maybe",
+        *("true", "True", "TRUE", "yes", "Y", "on", "ON", "1", "t"),
+        *("false", "no", "n", "off", "0", "f", "~", "null", "maybe"),
     ]
 )
 NO_TEXT = (

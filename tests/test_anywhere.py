@@ -11,7 +11,7 @@ import rendering
 from manifest import CONFIGURATION
 from rendering import COMBINATIONS, copier_copy, empty_folders, environment, find_python, git, render
 from terminal import Terminal
-from updates.lived_in import commit, start_repository, tree, update
+from updates.lived_in import KEPT, commit, start_repository, tree, update
 
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 LONGEST_PATH = 120
@@ -144,8 +144,8 @@ def test_a_service_lives_in_a_subfolder_of_somebody_elses_repository(
     fresh = tree(render(tmp_path / "fresh", **COMBINATIONS["celery-sqlite"]))
     assert after.pop("own.py") == b"# mine\n"
     assert after.pop("README.md") == fresh.pop("README.md") + b"\nMy own words.\n"
-    for skipped in ("uv.lock", "secret/.env.production"):
-        del after[skipped], fresh[skipped]
+    for name in KEPT:
+        del after[name], fresh[name]
     assert after == fresh
     assert not empty_folders(service)
     changed_elsewhere = [line for line in git(repository, "status", "--short").splitlines() if "services/" not in line]
@@ -180,8 +180,8 @@ def test_the_oldest_copier_updates_too(tmp_path: Path) -> None:
     options = ["--defaults", "--quiet", "--vcs-ref", "HEAD", "--data", "use_celery=true"]
     subprocess.run([*copier_of(OLDEST, "3.11"), "update", *options], cwd=service, env=environment(tmp_path), check=True)
     after, fresh = tree(service), tree(render(tmp_path / "fresh", **COMBINATIONS["celery-sqlite"]))
-    for skipped in ("uv.lock", "secret/.env.production"):
-        del after[skipped], fresh[skipped]
+    for name in KEPT:
+        del after[name], fresh[name]
     assert after == fresh
 
 

@@ -58,6 +58,6 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def problem_schemas() -> dict[str, Any]:
     """What `problems` refers to."""
-    _, document = models_json_schema([(Problem, "serialization")], ref_template=f"{SCHEMAS}{{model}}")
+    _, document = models_json_schema([(Problem, "serialization")], ref_template=SCHEMAS + "{model}")
     schemas: dict[str, Any] = document["$defs"]
     return schemas

@@ -22,6 +22,7 @@ OPEN = list_key("open")
 
 _COMMON = f"""
 local HELD, LEASES, OPEN, BELL = '{Channel.unacked_key}', '{Channel.unacked_index_key}', '{OPEN}', '{BELL}'
+local RECENT = '{list_key("recent")}'
 local RECORD, RECORD_SECONDS = '{record_key("")}', {RECORD_SECONDS}
 
 local function now()
@@ -106,9 +107,7 @@ def _script(steps: str) -> str:
     return _COMMON + steps
 
 
-_ENTER = f"""
-local RECENT = '{list_key("recent")}'
-
+_ENTER = """
 -- the task's record, with the fields from ARGV[first] on, and the lists in which it is found;
 -- what beat queues, day and night, would bury the others in that of recent tasks
 local function enter(id, owner, seconds, first, by_beat)
@@ -143,11 +142,11 @@ local function refuse(id, owner, limit, claim, claim_is_for, claim_seconds)
   local claimed = claim ~= '' and redis.call('GET', claim)
   if claimed then
     local task, is_for = string.match(claimed, '^(%S+) (.*)$')
-    return is_for == claim_is_for and {{'claimed', task}} or {{'reused', task}}
+    return is_for == claim_is_for and {'claimed', task} or {'reused', task}
   end
   if owner and limit ~= '' then
     redis.call('ZREMRANGEBYSCORE', list_of(owner, OPEN), '-inf', now() - RECORD_SECONDS)
-    if redis.call('ZCARD', list_of(owner, OPEN)) >= tonumber(limit) then return {{'full', ''}} end
+    if redis.call('ZCARD', list_of(owner, OPEN)) >= tonumber(limit) then return {'full', ''} end
   end
   if claim ~= '' then redis.call('SET', claim, id .. ' ' .. claim_is_for, 'EX', claim_seconds) end
 end

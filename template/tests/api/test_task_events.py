@@ -284,7 +284,7 @@ async def test_streams_end_when_watching_does(shop: httpx2.AsyncClient, results:
 
 
 def test_the_stream_is_documented() -> None:
-    answers = app.openapi()["paths"][f"{TASKS}/{{task_id}}/events"]["get"]["responses"]
+    answers = app.openapi()["paths"][TASKS + "/{task_id}/events"]["get"]["responses"]
     assert list(answers["200"]["content"]) == ["text/event-stream"]
     assert {"204", "401", "404", "503"} <= set(answers)
     assert issubclass(task_events.EventStream, EventSourceResponse)

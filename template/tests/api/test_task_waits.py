@@ -163,6 +163,6 @@ async def test_a_state_that_cannot_be_read_when_the_time_is_over_is_a_503(
 
 
 def test_the_wait_is_documented_with_its_range() -> None:
-    parameters = app.openapi()["paths"][f"{TASKS}/{{task_id}}"]["get"]["parameters"]
+    parameters = app.openapi()["paths"][TASKS + "/{task_id}"]["get"]["parameters"]
     (wait,) = [parameter for parameter in parameters if parameter["name"] == "wait"]
     assert wait["schema"]["anyOf"][0] == {"type": "number", "exclusiveMinimum": 0, "maximum": 60}
