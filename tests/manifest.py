@@ -1,5 +1,6 @@
 """The manifest, read as it lies in copier.yml: what belongs to which room."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jinja2
@@ -8,12 +9,17 @@ from rendering import ROOT
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text())
 
-QUESTIONS: dict[str, Any] = {
-    name: question
-    for name, question in CONFIGURATION.items()
-    if not name.startswith("_") and question.get("when") is not False
-}
-"""What people are asked; the rest is computed."""
+
+def questions(configuration: dict[str, Any]) -> dict[str, Any]:
+    """What people are asked; the rest is computed."""
+    return {
+        name: question
+        for name, question in configuration.items()
+        if not name.startswith("_") and question.get("when") is not False
+    }
+
+
+QUESTIONS = questions(CONFIGURATION)
 
 
 def choices(question: str) -> list[Any]:
@@ -23,9 +29,20 @@ def choices(question: str) -> list[Any]:
     return list(given.values() if isinstance(given, dict) else given)
 
 
-def rooms(**answers: Any) -> dict[str, Any]:
+def rooms(configuration: dict[str, Any] = CONFIGURATION, /, **answers: Any) -> dict[str, Any]:
     """The rooms by name, each with its files and whether it is on; `use_redis` is not always asked for."""
-    text = jinja2.Template(CONFIGURATION["features"]["default"], undefined=jinja2.StrictUndefined).render(
+    text = jinja2.Template(configuration["features"]["default"], undefined=jinja2.StrictUndefined).render(
         {"use_redis": True} | answers
     )
     return dict(yaml.safe_load(text))
+
+
+def belongs(file: str, room: dict[str, Any]) -> bool:
+    return f"/{file}/".startswith(tuple(f"{path}/" for path in room["files"]))
+
+
+def rendered(template: Iterable[str], rooms: dict[str, Any]) -> set[str]:
+    """The files of a service with these rooms; `template` has the names of those in template/."""
+    off = [room for room in rooms.values() if not room["enabled"]]
+    names = {name.removesuffix(".jinja") for name in template}
+    return {name for name in names if not any(belongs(name, room) for room in off)}

@@ -4,8 +4,8 @@ import ast
 import re
 from collections import defaultdict
 
-from manifest import rooms
-from rendering import COMBINATIONS, ROOT, git
+from manifest import belongs, rooms
+from rendering import COMBINATIONS, ROOT, list_files
 
 PAGE = ROOT / "docs" / "reference" / "files.md"
 README = ROOT / "README.md"
@@ -25,11 +25,11 @@ this page.
 
 def files() -> dict[str, frozenset[str]]:
     """By file of a service, the rooms that must be on for it."""
-    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "template").split("\0")
-    owned = {room: content["files"] for room, content in rooms(**COMBINATIONS["celery-postgresql"]).items()}
+    paths = [name.removeprefix("template/") for name in list_files("template")]
+    everything = rooms(**COMBINATIONS["celery-postgresql"])
     return {
-        path: frozenset(room for room in owned if any(f"/{path}/".startswith(f"{own}/") for own in owned[room]))
-        for path in sorted(name.removeprefix("template/") for name in listed if name and (ROOT / name).exists())
+        path: frozenset(name for name, room in everything.items() if belongs(path.removesuffix(".jinja"), room))
+        for path in paths
     }
 
 

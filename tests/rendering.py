@@ -52,13 +52,18 @@ def take_snapshot(destination: Path) -> Path:
     for old in destination.iterdir():
         if old.name != ".git":
             shutil.rmtree(old) if old.is_dir() else old.unlink()
-    for name in git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
-        if name and (ROOT / name).exists():
-            (destination / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, destination / name, follow_symlinks=False)
+    for name in list_files():
+        (destination / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, destination / name, follow_symlinks=False)
     git(destination, "add", "--all")
     git(destination, "commit", "--quiet", "--allow-empty", "--message", "Snapshot of the working tree")
     return destination
+
+
+def list_files(folder: str = ".") -> list[str]:
+    """The files of this repository as they lie, committed or not, without those that Git is told to ignore."""
+    names = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder).split("\0")
+    return sorted(name for name in names if name and (ROOT / name).is_file())
 
 
 def render(destination: Path, *, version: str = "HEAD", exclude: Sequence[str] = (), **answers: Any) -> Path:

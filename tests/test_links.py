@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from rendering import ROOT, git
+from rendering import ROOT, list_files
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 TARGET = re.compile(r"^([\w-]+):(?!=)", re.MULTILINE)
@@ -38,8 +38,7 @@ class Tree:
 
 
 def repository() -> Tree:
-    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    return Tree(ROOT, frozenset(name for name in listed if name and (ROOT / name).is_file()))
+    return Tree(ROOT, frozenset(list_files()))
 
 
 def rendered_from(folder: Path) -> Tree:

@@ -1,15 +1,17 @@
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 import rendering
 import yaml
+from manifest import questions, rendered, rooms
 from packaging.version import Version
-from rendering import COMBINATIONS, git, take_snapshot
+from rendering import COMBINATIONS, ROOT, git, take_snapshot
 
+RELEASE = runpy.run_path(str(ROOT / "scripts" / "release.py"))
 CHANGELOG = """# Changelog
 
 ## [Unreleased]
@@ -174,8 +176,8 @@ def unannounced(repository: Path) -> list[str]:
     last = max(released, key=Version)
     gone = asked(repository, last) - asked(repository, "HEAD")
     for answers in COMBINATIONS.values():
-        gone |= rendered(repository, last, answers) - rendered(repository, "HEAD", answers)
-    text = (repository / "CHANGELOG.md").read_text().partition("## [Unreleased]\n")[2].partition("\n## ")[0]
+        gone |= files(repository, last, answers) - files(repository, "HEAD", answers)
+    text = RELEASE["unreleased"]((repository / "CHANGELOG.md").read_text())
     return sorted(
         name for name in gone if not any(f"`{named}`" in text for named in (name, *map(str, Path(name).parents)))
     )
@@ -184,22 +186,17 @@ def unannounced(repository: Path) -> list[str]:
 def asked(repository: Path, version: str) -> set[str]:
     """A version's questions, and their choices as `question=choice`."""
     names = set()
-    for question, details in configuration(repository, version).items():
-        if question.startswith("_") or details.get("when") is False:
-            continue
+    for question, details in questions(configuration(repository, version)).items():
         choices = details.get("choices", [])
         values = choices.values() if isinstance(choices, dict) else choices
         names |= {question, *(f"{question}={value}" for value in values)}
     return names
 
 
-def rendered(repository: Path, version: str, answers: dict[str, Any]) -> set[str]:
-    """The files that a version has for these answers."""
-    paths = git(repository, "ls-tree", "-r", "--name-only", f"{version}:template").splitlines()
-    rooms = yaml.safe_load(jinja2.Template(configuration(repository, version)["features"]["default"]).render(answers))
-    off = {file.removeprefix("/") for room in rooms.values() if not room["enabled"] for file in room["files"]}
-    names = {path.removesuffix(".jinja") for path in paths}
-    return {name for name in names if off.isdisjoint((name, *map(str, Path(name).parents)))}
+def files(repository: Path, version: str, answers: dict[str, Any]) -> set[str]:
+    """Those that a version renders for these answers."""
+    template = git(repository, "ls-tree", "-r", "--name-only", f"{version}:template").splitlines()
+    return rendered(template, rooms(configuration(repository, version), **answers))
 
 
 def configuration(repository: Path, version: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import rendering
 from configuration_files import read_configuration
-from manifest import choices, rooms
+from manifest import choices, rendered, rooms
 from packaging.version import Version
 from rendering import COMBINATIONS, OTHER_ANSWERS, copier_copy, empty_folders, git
 
@@ -72,13 +72,8 @@ def files(service: Path) -> dict[str, Path]:
 
 
 def test_exactly_the_files_of_the_rooms_that_are_on_are_rendered(combination: str, service: Path) -> None:
-    template = git(rendering.snapshot, "ls-files", "-z", "--", "template").split("\0")
-    expected = {name.removeprefix("template/").removesuffix(".jinja") for name in template if name}
-    for room in rooms(**COMBINATIONS[combination]).values():
-        if not room["enabled"]:
-            gone = tuple(f"{path}/" for path in room["files"])
-            expected = {name for name in expected if not f"/{name}/".startswith(gone)}
-    assert set(files(service)) == expected
+    template = git(rendering.snapshot / "template", "ls-files", "-z").split("\0")[:-1]
+    assert set(files(service)) == rendered(template, rooms(**COMBINATIONS[combination]))
 
 
 def test_no_folder_is_left_empty(service: Path) -> None:

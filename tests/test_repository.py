@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 from checkers import check
-from rendering import ROOT, git
+from rendering import ROOT, list_files
 
-LISTED = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-FILES = [ROOT / name for name in LISTED if name and (ROOT / name).is_file()]
+FILES = [ROOT / name for name in list_files()]
 SHELL = re.compile(rb"#!.*\b(sh|bash|dash)\b")
 
 
