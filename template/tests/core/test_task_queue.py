@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from app.core.resources import UnavailableError
 from app.core.task_keys import ALIVE_SECONDS, LAST_RUNS, WORKERS, record_key, result_key
 from app.core.task_message import NewTask
 from app.core.task_publishers import RedisPublisher
-from app.core.task_queue import TaskQueue, task_queue
+from app.core.task_queue import TaskQueue
 from app.core.task_state import TaskState
 from app.tasks import reports, system, users
 
@@ -45,12 +45,6 @@ CALLS: dict[str, Callable[[TaskQueue], Coroutine[Any, Any, Any]]] = {
     "depth": TaskQueue.depth,
     "check": TaskQueue.check,
 }
-
-
-@pytest.fixture
-async def queue(redis_server: None) -> AsyncIterator[TaskQueue]:
-    async with task_queue.open() as queue:
-        yield queue
 
 
 async def test_a_queued_task_waits_in_its_queue_and_is_known(queue: TaskQueue, broker: Redis) -> None:

@@ -8,20 +8,14 @@ from redis import Redis
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config.database import get_database_settings
 from app.core.database import open_session
 from app.core.task_message import NewTask
 from app.core.task_outbox import enqueue_after_commit, relay
 from app.core.task_outbox_entry import OutboxEntry
 from app.core.task_queue import TaskQueue, task_queue
 from app.tasks import users
-from tests.fixtures import lacking
 
-
-@pytest.fixture(autouse=True)
-def _postgresql() -> None:
-    if not get_database_settings().url.startswith("postgresql"):
-        lacking("a PostgreSQL server", "TEST_DATABASE_URL")
+pytestmark = pytest.mark.usefixtures("postgresql")
 
 
 @pytest.fixture

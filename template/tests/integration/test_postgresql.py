@@ -14,15 +14,10 @@ import app.core.database
 from app.core.config.database import DatabaseSettings, get_database_settings
 from app.main import app as service
 from app.models.users import User
-from tests.fixtures import lacking
+
+pytestmark = pytest.mark.usefixtures("postgresql")
 
 USERS = "/api/v1/users"
-
-
-@pytest.fixture(autouse=True)
-def _postgresql() -> None:
-    if not get_database_settings().url.startswith("postgresql"):
-        lacking("a PostgreSQL server", "TEST_DATABASE_URL")
 
 
 async def test_of_many_who_take_an_email_at_once_one_gets_it(client: httpx2.AsyncClient) -> None:

@@ -7,19 +7,13 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config.database import get_database_settings
 from app.core.database import open_session
 from app.models.user_statistics import UserStatistics
 from app.services import user_statistics
-from tests.fixtures import lacking
+
+pytestmark = pytest.mark.usefixtures("postgresql")
 
 DAYS = [date(2026, 5, 4) + timedelta(days=number) for number in range(20)]
-
-
-@pytest.fixture(autouse=True)
-def _postgresql() -> None:
-    if not get_database_settings().url.startswith("postgresql"):
-        lacking("a PostgreSQL server", "TEST_DATABASE_URL")
 
 
 async def update(day: date) -> None:
