@@ -8,7 +8,7 @@ import pytest
 import rendering
 
 pytest.register_assert_rewrite("servers", "delivery_model")
-pytest_plugins = ["servers.fixtures"]
+pytest_plugins = ["servers.fixtures", "browser"]
 
 
 @pytest.fixture(scope="session", autouse=True)

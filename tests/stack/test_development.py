@@ -7,13 +7,11 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from rendering import git
-from servers import unavailable, wait_until
+from servers import wait_until
 from stack.compose import DEVELOPMENT, HEALTHY_WITHIN, Stack, stack
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 FLOWER_USER = ("admin", "development")
 EMPTY_PAGE = 10_000
 """A screenshot of a page with nothing on it has fewer bytes."""
@@ -104,16 +102,6 @@ def test_every_port_is_open_to_this_machine_alone(running: Stack) -> None:
     published = running.published()
     assert set(published) == {"api", "flower", "postgres", "redis", "cache"}
     assert {address for addresses in published.values() for address, _ in addresses} == {"127.0.0.1"}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        unavailable(f"there is no {CHROMIUM}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-sync", *QUIET])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
