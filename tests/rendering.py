@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS: dict[str, dict[str, Any]] = {
     "bare": {"use_celery": False, "use_redis": False},
     "redis": {"use_celery": False, "use_redis": True},
-    "celery": {"use_celery": True},
+    "celery": {"use_celery": True, "use_examples": False},
+    "examples": {"use_celery": True, "use_examples": True},
 }
 DATABASES = ("postgresql", "sqlite")
 COMBINATIONS: dict[str, dict[str, Any]] = {

@@ -3,9 +3,6 @@
 import asyncio
 import json
 import socket
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,53 +18,11 @@ from app.core.task_keys import result_key
 from app.core.task_message import NewTask
 from app.core.task_queue import task_queue
 from app.models.user_statistics import UserStatistics
-from tests.fixtures.redis import database_url, empty_databases
+from tests.fixtures.redis import database_url
+from tests.fixtures.worker import TASKS, outcome, run_task, until
 from tests.integration.waiting_task import wait
 
 pytestmark = pytest.mark.usefixtures("worker")
-
-ROOT = Path(__file__).resolve().parents[2]
-TASKS = "/api/v1/tasks"
-PATIENCE = 20.0
-
-
-@pytest.fixture(scope="module")
-def worker_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("worker") / "log"
-
-
-@pytest.fixture(scope="module")
-def worker(real_redis: None, worker_log: Path) -> Iterator[None]:
-    """Begins with empty queues."""
-    empty_databases()
-    command = [sys.executable, "-m", "celery", "-A", "app.core.celery:celery_app", "worker", "--loglevel", "INFO"]
-    options = ["--concurrency", "1", "--include", "tests.integration.waiting_task"]
-    with worker_log.open("wb") as log, subprocess.Popen([*command, *options], cwd=ROOT, stderr=log) as process:
-        yield
-        process.terminate()
-        try:
-            process.wait(PATIENCE)
-        finally:
-            process.kill()
-
-
-async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
-    """The first true answer."""
-    async with asyncio.timeout(PATIENCE):
-        while not (answer := await condition()):  # noqa: ASYNC110 (nothing tells when)
-            await asyncio.sleep(0.02)
-        return answer
-
-
-async def outcome(shop: httpx2.AsyncClient, location: str) -> dict[str, Any]:
-    """The task, once it has ended."""
-
-    async def ended() -> dict[str, Any] | None:
-        task: dict[str, Any] = (await shop.get(location)).json()
-        return task if task["status"] in ("SUCCESS", "FAILURE", "REVOKED") else None
-
-    found: dict[str, Any] = await until(ended)
-    return found
 
 
 async def queue_wait(started: Path) -> str:
@@ -81,8 +36,7 @@ async def exists(path: Path) -> bool:
 
 async def test_a_task_that_was_queued_over_http_does_its_work(shop: httpx2.AsyncClient, session: AsyncSession) -> None:
     await shop.post("/api/v1/users", json={"email": "ada@example.org", "name": "Ada"})
-    queued = await shop.post(f"{TASKS}/users.update_stats")
-    task = await outcome(shop, queued.headers["Location"])
+    task = await run_task(shop, "users.update_stats")
     assert task["status"] == "SUCCESS", task
     assert task["result"]["users"] == 1
     assert task["queued_at"] <= task["started_at"] <= task["finished_at"]
@@ -113,8 +67,7 @@ async def test_a_running_task_that_is_cancelled_stops_and_cleans_up(shop: httpx2
     assert (await shop.delete(location)).status_code == 202
     await until(lambda: exists(tmp_path / "started.stopped"))
     assert (await outcome(shop, location))["status"] == "REVOKED"
-    queued = await shop.post(f"{TASKS}/users.update_stats")
-    assert (await outcome(shop, queued.headers["Location"]))["status"] == "SUCCESS"
+    assert (await run_task(shop, "users.update_stats"))["status"] == "SUCCESS"
 
 
 async def test_a_waiting_task_that_was_cancelled_never_starts(shop: httpx2.AsyncClient, tmp_path: Path) -> None:
@@ -123,8 +76,7 @@ async def test_a_waiting_task_that_was_cancelled_never_starts(shop: httpx2.Async
     waiting = await queue_wait(tmp_path / "second")
     await shop.delete(waiting)
     await shop.delete(running)
-    queued = await shop.post(f"{TASKS}/users.update_stats")
-    assert (await outcome(shop, queued.headers["Location"]))["status"] == "SUCCESS"
+    assert (await run_task(shop, "users.update_stats"))["status"] == "SUCCESS"
     assert not await exists(tmp_path / "second")
     assert (await shop.get(waiting)).json()["status"] == "REVOKED"
 
@@ -167,8 +119,7 @@ async def test_arguments_that_do_not_fit_fail_at_once(shop: httpx2.AsyncClient) 
 async def test_what_is_no_message_keeps_no_worker_from_working(shop: httpx2.AsyncClient) -> None:
     with Redis.from_url(database_url(14)) as broker:
         broker.lpush("high_priority", "no JSON", "{}", "7")
-        queued = await shop.post(f"{TASKS}/users.update_stats")
-        assert (await outcome(shop, queued.headers["Location"]))["status"] == "SUCCESS"
+        assert (await run_task(shop, "users.update_stats"))["status"] == "SUCCESS"
         assert broker.llen("high_priority") == 0
 
 

@@ -1,0 +1,28 @@
+"""Webhooks: those that others send us, and those that we send."""
+
+from functools import cache
+from typing import Annotated
+
+from pydantic import AfterValidator, HttpUrl, PositiveFloat, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from app.core.config.base import ServiceSettings, load
+from app.core.config.shared_secret import SharedSecret
+
+
+class WebhooksSettings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="WEBHOOKS_")
+
+    secret: SharedSecret
+    """With which both sides sign."""
+    tolerance: PositiveInt = 300
+    """Seconds by which the clock of a sender may differ from ours."""
+    url: Annotated[HttpUrl, AfterValidator(str)]
+    """Where we send ours to."""
+    timeout: PositiveFloat = 5
+    """Seconds: to connect, and then for the answer."""
+
+
+@cache
+def get_webhooks_settings() -> WebhooksSettings:
+    return load(WebhooksSettings)
