@@ -17,7 +17,7 @@ from servers import free_port, wait_until
 
 PRODUCTION = "docker-compose.yml"
 DEVELOPMENT = f"{PRODUCTION}:docker-compose.override.yml"
-PORTS = ("API_PORT", "FLOWER_PORT", "POSTGRES_PORT", "REDIS_PORT", "CACHE_PORT")
+PORTS = ("API_PORT", "FLOWER_PORT", "POSTGRES_PORT", "REDIS_PORT", "CACHE_PORT", "MAIL_PORT")
 HEALTHY_WITHIN = 60.0
 """Seconds, once the image is built: what the service's README says."""
 ONE_SHOTS = {"settings", "migrate"}
@@ -36,6 +36,7 @@ class Stack:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.api = httpx2.Client(base_url=f"http://127.0.0.1:{self.ports['API_PORT']}", headers=headers, timeout=10)
         self.flower_url = f"http://127.0.0.1:{self.ports['FLOWER_PORT']}"
+        self.mail_url = f"http://127.0.0.1:{self.ports['MAIL_PORT']}"
 
     def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -3,14 +3,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 import rendering
+from docker.errors import APIError, ImageNotFound
 from rendering import COMBINATIONS, git, run
 from servers import unavailable
+from stack.compose import DEVELOPMENT, Stack
 
 HERE = Path(__file__).parent
 PYTHON_VERSION = "3.13"
@@ -33,8 +36,8 @@ def engine() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Celery and PostgreSQL, with a task of a user's own, as a Git repository."""
-    service = render(tmp_path_factory.mktemp("stack"), "celery-postgresql", "stack-under-test")
+    """Every room and PostgreSQL, with a task of a user's own, as a Git repository."""
+    service = render(tmp_path_factory.mktemp("stack"), "examples-postgresql", "stack-under-test")
     shutil.copy2(HERE / "proof.py", service / "app" / "tasks" / "proof.py")
     git(service, "init", "--quiet")
     git(service, "add", "--all")
@@ -63,6 +66,19 @@ def api_key(production: Path) -> str:
     found = re.search(r"only now: (\S+)", printed)
     assert found, printed
     return found[1]
+
+
+@pytest.fixture(scope="session")
+def mail_image(service: Path, engine: Any) -> None:
+    """Mailpit's; on a machine that reaches no registry of images, a stand-in under its name."""
+    image = Stack(service, DEVELOPMENT).configuration()["services"]["mail"]["image"]
+    with suppress(ImageNotFound):
+        engine.images.get(image)
+        return
+    try:
+        engine.images.pull(image)
+    except APIError:
+        engine.images.build(path=str(HERE / "images" / "mailpit"), tag=image, rm=True)
 
 
 def make_secrets(service: Path) -> str:

@@ -7,14 +7,19 @@ from rendering import COMBINATIONS, render
 from stack.compose import DEVELOPMENT, PRODUCTION, Stack
 from stack.rules import breaches
 
+CELERY = {"cache", "redis", "worker", "beat", "flower"}
 SERVICES = {
     "bare-postgresql": {"postgres"},
     "bare-sqlite": set(),
     "redis-postgresql": {"postgres", "cache"},
     "redis-sqlite": {"cache"},
-    "celery-postgresql": {"postgres", "cache", "redis", "worker", "beat", "flower"},
-    "celery-sqlite": {"cache", "redis", "worker", "beat", "flower"},
+    "celery-postgresql": {"postgres", *CELERY},
+    "celery-sqlite": CELERY,
+    "examples-postgresql": {"postgres", *CELERY},
+    "examples-sqlite": CELERY,
 }
+IN_DEVELOPMENT = {"examples-postgresql": {"mail"}, "examples-sqlite": {"mail"}}
+"""And only there."""
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS)
@@ -37,7 +42,8 @@ def test_there_are_the_services_that_the_answers_ask_for_and_no_others(
     combination: str, folder: Path, files: str
 ) -> None:
     services = Stack(folder, files).configuration()["services"]
-    assert set(services) == {"settings", "migrate", "api"} | SERVICES[combination]
+    added = IN_DEVELOPMENT.get(combination, set()) if files == DEVELOPMENT else set()
+    assert set(services) == {"settings", "migrate", "api"} | SERVICES[combination] | added
 
 
 @pytest.mark.parametrize("files", [PRODUCTION, DEVELOPMENT])

@@ -26,7 +26,7 @@ def clone(service: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(clone: Path) -> Iterator[Stack]:
+def running(clone: Path, mail_image: None) -> Iterator[Stack]:
     with stack(clone, DEVELOPMENT) as running:
         running.compose("build", "--quiet")
         seconds = running.up()
@@ -100,7 +100,7 @@ def test_a_change_of_the_code_restarts_api_and_worker(running: Stack, clone: Pat
 
 def test_every_port_is_open_to_this_machine_alone(running: Stack) -> None:
     published = running.published()
-    assert set(published) == {"api", "flower", "postgres", "redis", "cache"}
+    assert set(published) == {"api", "flower", "mail", "postgres", "redis", "cache"}
     assert {address for addresses in published.values() for address, _ in addresses} == {"127.0.0.1"}
 
 
