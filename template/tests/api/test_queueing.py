@@ -111,7 +111,7 @@ async def test_an_owner_may_not_queue_without_end(
     shop: httpx2.AsyncClient, broker: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = get_task_api_settings().model_copy(update={"unfinished_limit": 2})
-    monkeypatch.setattr("app.api.routes.tasks.get_task_api_settings", lambda: settings)
+    monkeypatch.setattr("app.api.queueing.get_task_api_settings", lambda: settings)
     first = await shop.post(STATS, headers=KEY)
     await shop.post(STATS)
     refused = await shop.post(STATS)

@@ -7,31 +7,30 @@ import json
 import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
-from uuid import UUID
 
-from fastapi import APIRouter, Body, Header, HTTPException, Query, Request, Response, status
+from fastapi import APIRouter, Body, Header, Query, Request, Response, status
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
 from app.api.callers import Caller, CallerDep, OwnTask, find_own_task
 from app.api.json_route import JsonRoute
 from app.api.problems import REFUSED_BODY, problems
+from app.api.queueing import TASKS, enqueue, queued
 from app.api.task_schemas import answer_to_queueing, answer_to_reading
 from app.api.task_wait import Wait, wait_for_end
-from app.core.config.task_api import get_task_api_settings
 from app.core.strict_json import StrictJson
 from app.core.task_base import BaseTask
 from app.core.task_keys import claim_key
 from app.core.task_list import Place
 from app.core.task_message import NewTask
 from app.core.task_publishers import NO_CLAIM, Claim
-from app.core.task_queue import KeyReusedError, NotReplayableError, TooManyTasksError, task_queue
+from app.core.task_queue import KeyReusedError, NotReplayableError, task_queue
 from app.core.task_state import Status
 from app.schemas.tasks import QueuedTask, QueueOptions, TaskOut, TaskPage
 from app.services.errors import ConflictError, NotFoundError
 from app.tasks import exposed_tasks
 
-router = APIRouter(prefix="/api/v1/tasks", tags=["tasks"], responses=problems(401, 422, 503), route_class=JsonRoute)
+router = APIRouter(prefix=TASKS, tags=["tasks"], responses=problems(401, 422, 503), route_class=JsonRoute)
 
 IDEMPOTENCY_SECONDS = 24 * 3600
 
@@ -59,9 +58,12 @@ def _endpoint(task: BaseTask[..., Any]) -> Callable[..., Awaitable[QueuedTask]]:
     ) -> QueuedTask:
         arguments = body.model_dump(mode="json", exclude_unset=True)
         new = NewTask(task, arguments, owner=caller.owner, eta=options.start_at(), priority=options.priority)
-        task_id = await _queue(new, _claim(caller, idempotency_key, [task.name, arguments, options.model_dump_json()]))
-        response.headers["Location"] = f"{router.prefix}/{task_id}"
-        return QueuedTask(task_id=UUID(task_id), name=task.name)
+        claim = _claim(caller, idempotency_key, [task.name, arguments, options.model_dump_json()])
+        try:
+            return await enqueue(new, response, claim=claim)
+        except KeyReusedError:
+            message = "has been used for another request; take a new key for a new request"
+            raise _invalid("header", "Idempotency-Key", message) from None
 
     model = task.arguments.model
     required = any(field.is_required() for field in model.model_fields.values())
@@ -75,19 +77,6 @@ def _claim(caller: Caller, key: str | None, request: object) -> Claim:
         return NO_CLAIM
     is_for = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     return Claim(claim_key(caller.owner, key), is_for, IDEMPOTENCY_SECONDS)
-
-
-async def _queue(new: NewTask, claim: Claim) -> str:
-    limit = get_task_api_settings().unfinished_limit
-    try:
-        return await task_queue.get().enqueue(new, claim=claim, limit=limit)
-    except KeyReusedError:
-        message = "has been used for another request; take a new key for a new request"
-        raise _invalid("header", "Idempotency-Key", message) from None
-    except TooManyTasksError:
-        detail = f"You have {limit} unfinished tasks, which is the most; wait until some of them have ended."
-        headers = {"Retry-After": "5"}
-        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, detail, headers) from None
 
 
 def _invalid(*place_and_message: str) -> RequestValidationError:
@@ -166,5 +155,4 @@ async def replay_task(task: OwnTask, response: Response) -> QueuedTask:
         task_id = await task_queue.get().replay(task)
     except NotReplayableError as error:
         raise ConflictError(str(error)) from None
-    response.headers["Location"] = f"{router.prefix}/{task_id}"
-    return QueuedTask(task_id=UUID(task_id), name=task.name)
+    return queued(response, task_id, task.name)
