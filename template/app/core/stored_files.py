@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from app.core.config.files import get_files_settings
 
@@ -21,8 +22,11 @@ def folder(*parts: str) -> Path:
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """A place to write the file to; it takes the target's place at the end of the block, unless that raises."""
-    part = target.with_name(f"{target.name}.part")
+    """A place to write the file to; it takes the target's place at the end of the block, unless that raises.
+
+    Each writer has one of its own: two tasks may write the same file at the same time.
+    """
+    part = target.with_name(f"{target.name}.{uuid4().hex}.part")
     try:
         yield part
         part.replace(target)
