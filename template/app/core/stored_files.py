@@ -27,6 +27,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     Each writer has one of its own: two tasks may write the same file at the same time.
     """
     part = target.with_name(f"{target.name}.{uuid4().hex}.part")
+    part.touch(mode=0o600)  # uploads and backups are nobody else's
     try:
         yield part
         part.replace(target)
