@@ -22,5 +22,7 @@ class Order(Base):
     currency: Mapped[str]
     """ISO 4217, such as EUR."""
     status: Mapped[OrderStatus] = mapped_column(String, server_default="open")
-    """unpaid: the payment was refused."""
+    """unpaid: the payment was refused, or never came."""
     ordered_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    imported_from: Mapped[str | None]
+    """The id of the file that brought it."""
