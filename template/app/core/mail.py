@@ -1,10 +1,10 @@
 """E-mail over SMTP. What may work the next time is told apart from what never will."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from email.message import EmailMessage
 
-from aiosmtplib import SMTP, SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from aiosmtplib import SMTP, SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPStatus
 
 from app.core.config.smtp import get_smtp_settings
 
@@ -14,6 +14,10 @@ PERMANENT = 500
 
 class MailAwayError(Exception):
     """The server does not answer, or has said that it may take the message later."""
+
+
+class MailPutOffError(MailAwayError):
+    """The server may take this one message later; the connection serves on for others."""
 
 
 class MailRefusedError(Exception):
@@ -27,8 +31,8 @@ class Mailer:
         self._server = server
 
     async def send(self, message: EmailMessage) -> None:
-        """To its one recipient. After a MailRefusedError the connection serves on."""
-        with _told_apart():
+        """To its one recipient. After a MailPutOffError or a MailRefusedError the connection serves on."""
+        with _told_apart(recipient=message["To"]):
             await self._server.send_message(message)
 
 
@@ -45,26 +49,34 @@ async def open_mail() -> AsyncIterator[Mailer]:
         password=settings.password or None,
         timeout=settings.timeout,
     )
-    with _told_apart():
-        await server.connect()
     try:
+        with _told_apart():
+            await server.connect()
         yield Mailer(server)
+        with suppress(SMTPException):  # what it has taken, it has taken
+            await server.quit()
     finally:
         server.close()
 
 
 @contextmanager
-def _told_apart() -> Iterator[None]:
+def _told_apart(recipient: str | None = None) -> Iterator[None]:
     try:
         yield
     except SMTPRecipientsRefused as error:
-        raise _judged(error.recipients[0]) from error
+        raise _judged(error.recipients[0], recipient) from None  # it names the recipient, and is logged
     except SMTPResponseException as error:
-        raise _judged(error) from error
-    except (SMTPException, OSError) as error:
+        raise _judged(error, recipient) from None
+    except OSError as error:
         raise MailAwayError(f"the mail server does not answer: {error}") from error
+    except SMTPException as error:  # it cannot do what it is asked for: encrypt, log in, take such an address
+        raise MailRefusedError(str(error)) from None
 
 
-def _judged(answer: SMTPResponseException) -> Exception:
+def _judged(answer: SMTPResponseException, recipient: str | None) -> Exception:
     said = f"{answer.code} {answer.message}"
-    return MailRefusedError(said) if answer.code >= PERMANENT else MailAwayError(said)
+    if recipient:
+        said = said.replace(recipient, "the recipient")
+    if answer.code >= PERMANENT:
+        return MailRefusedError(said)
+    return MailAwayError(said) if answer.code == SMTPStatus.domain_unavailable else MailPutOffError(said)
