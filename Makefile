@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-stack check relock reference audit release chaos
-.PHONY: bench bench-database bench-delivery bench-rendering bench-api bench-streams
+.PHONY: bench bench-database bench-delivery bench-rendering bench-api bench-streams bench-cookbook
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/bin/uv)
 PYTHON := .venv/bin/python
@@ -51,7 +51,7 @@ release: setup ## Check everything, then date the changelog, commit and tag: mak
 chaos: setup ## Break what background work stands on, and count what becomes of the tasks, beside plain Celery
 	PYTHONPATH=tests $(PYTHON) -m chaos $(OPTIONS)
 
-bench: bench-database bench-delivery bench-rendering bench-api bench-streams ## All benchmarks
+bench: bench-database bench-delivery bench-rendering bench-api bench-streams bench-cookbook ## All benchmarks
 
 bench-database: setup ## Database tasks per second, beside other designs on the same servers
 	PYTHONPATH=tests $(PYTHON) benchmarks/database_tasks.py $(OPTIONS)
@@ -67,6 +67,9 @@ bench-rendering: setup ## Rendering time, beside cookiecutter on the same tree
 
 bench-streams: setup ## Memory and connections of the API with 1,000 streams of events open, and after they were closed
 	PYTHONPATH=tests $(PYTHON) benchmarks/event_streams.py $(OPTIONS)
+
+bench-cookbook: setup ## Time and memory of the recipes that are about much, beside how they are often written
+	PYTHONPATH=tests $(PYTHON) benchmarks/cookbook.py $(OPTIONS)
 
 .tools/bin/uv:
 	python3 -m venv .tools
