@@ -15,7 +15,7 @@ from rendering import COMBINATIONS, environment, install, render
 
 LICENCES = {
     # as SPDX writes them: permissive ones, and weak copyleft, which ends at the package's own files
-    *("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "PSF-2.0", "Unlicense"),
+    *("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Unlicense"),
     # as classifiers do
     *("Apache Software License", "BSD License", "MIT License", "Mozilla Public License 2.0 (MPL 2.0)"),
     "The Unlicense (Unlicense)",
@@ -68,7 +68,9 @@ def unjudged(installed: Path) -> set[str]:
 def licence(package: Distribution) -> str:
     """What a package says of its licence: an expression of SPDX, or else classifiers, or else words of its own."""
     said = package.metadata
-    classifiers = [text.split(" :: ")[-1] for text in said.get_all("Classifier", []) if text.startswith("License ::")]
+    texts = [text for text in said.get_all("Classifier", []) if text.startswith("License ::")]
+    # one of them says that there is a licence, and not which
+    classifiers = [text.split(" :: ")[-1] for text in texts if text != "License :: OSI Approved"]
     return said["License-Expression"] or " AND ".join(classifiers) or (said["License"] or "unknown").splitlines()[0]
 
 

@@ -59,16 +59,26 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return once
 
 
-@pytest.fixture(scope="session", params=["bare-sqlite", "redis-postgresql", "celery-postgresql"])
+@pytest.fixture(scope="session", params=["bare-sqlite", "redis-postgresql", "celery-postgresql", "examples-sqlite"])
 def one_of_each_room(request: pytest.FixtureRequest, rendered: Callable[[str], Path]) -> Path:
     return rendered(request.param)
 
 
 @pytest.fixture(scope="session")
-def celery_service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_service(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A service with every room on, for PostgreSQL, installed in a folder whose name is not plain."""
+    return installed(tmp_path_factory, "examples-postgresql")
+
+
+@pytest.fixture(scope="session")
+def celery_service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without the cookbook: what is measured of background work is measured of it alone."""
+    return installed(tmp_path_factory, "celery-postgresql")
+
+
+def installed(tmp_path_factory: pytest.TempPathFactory, combination: str) -> Path:
     service = rendering.render(
-        tmp_path_factory.mktemp("mein schöner") / "service", **rendering.COMBINATIONS["celery-postgresql"]
+        tmp_path_factory.mktemp("mein schöner") / "service", **rendering.COMBINATIONS[combination]
     )
     rendering.install(service)
     return service

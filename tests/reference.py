@@ -9,7 +9,12 @@ from rendering import COMBINATIONS, ROOT, list_files
 
 PAGE = ROOT / "docs" / "reference" / "files.md"
 README = ROOT / "README.md"
-COUNTED = {"neither": "bare-postgresql", "Redis": "redis-postgresql", "Celery and Redis": "celery-postgresql"}
+COUNTED = {
+    "neither": "bare-postgresql",
+    "Redis": "redis-postgresql",
+    "Celery and Redis": "celery-postgresql",
+    "all, with the cookbook": "examples-postgresql",
+}
 """By its name in README.md, a combination."""
 BLANK_LINE = "\n\n"
 INTRODUCTION = """\
@@ -26,7 +31,7 @@ this page.
 def files() -> dict[str, frozenset[str]]:
     """By file of a service, the rooms that must be on for it."""
     paths = [name.removeprefix("template/") for name in list_files("template")]
-    everything = rooms(**COMBINATIONS["celery-postgresql"])
+    everything = rooms(**COMBINATIONS["examples-postgresql"])
     return {
         path: frozenset(name for name, room in everything.items() if belongs(path.removesuffix(".jinja"), room))
         for path in paths

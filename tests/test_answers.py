@@ -44,8 +44,9 @@ ANSWERS: dict[str, st.SearchStrategy[Any]] = {
     "database": st.sampled_from([*choices("database"), "PostgreSQL", "postgres", "SQLite"]) | TEXT | NO_TEXT,
     "use_celery": TOGGLE | TEXT | NO_TEXT,
     "use_redis": TOGGLE | TEXT | NO_TEXT,
+    "use_examples": TOGGLE | TEXT | NO_TEXT,
 }
-MISTYPED = st.sampled_from(["use_celry", "projectname", "PROJECT_NAME", "use_celery ", "features", "python"]) | TEXT
+MISTYPED = st.sampled_from(["use_celry", "projectname", "PROJECT_NAME", "use_celery ", "features", "is_new"]) | TEXT
 
 GOOD_TEXT = TEXT.map(lambda text: re.sub(r'[{}<>`$"\\]', "", text).strip()[:60].strip()).filter(
     lambda text: text.isprintable() and text != ""
@@ -58,8 +59,8 @@ GOOD_ANSWERS = st.fixed_dictionaries(
         "python_version": st.sampled_from(choices("python_version")),
         "database": st.sampled_from(choices("database")),
     },
-    optional={"use_celery": st.booleans() | st.sampled_from(["yes", "No", "ON", "0"])},
-)
+    optional=dict.fromkeys(("use_celery", "use_examples"), st.booleans() | st.sampled_from(["yes", "No", "ON", "0"])),
+).filter(lambda answers: is_on(answers, "use_celery") or "use_examples" not in answers)
 
 Test = Callable[..., None]
 ONE_SENTENCE = re.compile(
@@ -153,6 +154,10 @@ def test_services_of_many_names_start_under_them(answers: dict[str, Any]) -> Non
     assert_it_starts_under_its_name(answers)
 
 
+def is_on(answers: dict[str, Any], question: str) -> bool:
+    return str(answers.get(question, True)).lower() in {"true", "yes", "y", "on", "1"}
+
+
 def refused_or_as_typed(answers: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -179,11 +184,9 @@ def assert_as_typed(service: Path, answers: dict[str, Any]) -> None:
         assert read[f"secret/.env.{environment}"]["APP_NAME"] == name
     services = read["docker-compose.yml"]["services"]
     assert services["api"]["image"] == slug
-    assert (
-        ("worker" in services)
-        == stored["use_celery"]
-        == (str(answers.get("use_celery", True)).lower() in {"true", "yes", "y", "on", "1"})
-    )
+    assert ("worker" in services) == stored["use_celery"] == is_on(answers, "use_celery")
+    examples = stored["use_celery"] and is_on(answers, "use_examples")
+    assert ("SMTP_HOST" in read["secret/.env.development"]) == stored.get("use_examples", False) == examples
     if "postgres" in services:
         assert services["postgres"]["environment"]["POSTGRES_DB"] == slug
         assert read["secret/.env.production"]["DATABASE_URL"].endswith(f"@postgres:5432/{slug}")

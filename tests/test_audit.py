@@ -11,8 +11,8 @@ from rendering import COMBINATIONS, ROOT
 AUDIT = runpy.run_path(str(ROOT / "scripts" / "audit.py"))
 
 
-def test_every_licence_of_a_service_is_judged(celery_service: Path) -> None:
-    assert AUDIT["unjudged"](celery_service / ".venv") == set()
+def test_every_licence_of_a_service_is_judged(whole_service: Path) -> None:
+    assert AUDIT["unjudged"](whole_service / ".venv") == set()
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,8 @@ def test_every_licence_of_a_service_is_judged(celery_service: Path) -> None:
         ("License-Expression: AGPL-3.0-only\nClassifier: License :: OSI Approved :: MIT License", False),
         ("License-Expression: MIT OR Apache-2.0", True),
         ("Classifier: License :: OSI Approved :: MIT License\nLicense: see LICENSE.txt", True),
+        ("Classifier: License :: OSI Approved\nClassifier: License :: OSI Approved :: MIT License", True),
+        ("Classifier: License :: OSI Approved", False),
     ],
 )
 def test_a_package_whose_licence_is_not_judged_is_named(tmp_path: Path, metadata: str, judged: bool) -> None:
@@ -73,11 +75,11 @@ def advisories() -> Iterator[str]:
 
 
 def test_a_known_vulnerability_is_named_unless_only_development_has_it(
-    celery_service: Path, advisories: str, monkeypatch: pytest.MonkeyPatch
+    whole_service: Path, advisories: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for vulnerable, named in {"kombu": ["kombu", "TEST-2026-1"], "pytest": [], "": []}.items():
         monkeypatch.setattr(Advisories, "vulnerable", vulnerable)
-        found = "".join(AUDIT["vulnerabilities"](celery_service, "--service-url", advisories))
+        found = "".join(AUDIT["vulnerabilities"](whole_service, "--service-url", advisories))
         assert bool(found) == bool(named)
         assert all(word in found for word in named)
 

@@ -59,7 +59,7 @@ def test_each_link_leads_somewhere(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_each_command_and_script_that_a_page_names_is_there(page: str, rendered: Callable[[str], Path]) -> None:
     # these pages tell of a service, too
-    missing = what_is_not_there(page, REPOSITORY, rendered_from(rendered("celery-postgresql")))
+    missing = what_is_not_there(page, REPOSITORY, rendered_from(rendered("examples-postgresql")))
     assert not missing, "\n".join(missing)
 
 

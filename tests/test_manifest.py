@@ -7,7 +7,7 @@ import pytest
 from manifest import CONFIGURATION, QUESTIONS, choices, rooms
 from rendering import COMBINATIONS, OTHER_ANSWERS, ROOT, render
 
-ALL_ROOMS = rooms(**COMBINATIONS["celery-postgresql"])
+ALL_ROOMS = rooms(**COMBINATIONS["examples-postgresql"])
 JINJA_FILES = {
     ".copier-answers.yml.jinja",
     ".importlinter.jinja",
@@ -79,7 +79,7 @@ def test_jinja_is_only_where_a_value_must_be_written() -> None:
 def test_the_development_environment_holds_what_the_service_depends_on(tmp_path: Path) -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     needed: set[str] = set()
-    for name in ("celery-postgresql", "celery-sqlite"):
+    for name in ("examples-postgresql", "examples-sqlite"):
         service = tomllib.loads((render(tmp_path / name, **COMBINATIONS[name]) / "pyproject.toml").read_text())
         needed |= {*service["project"]["dependencies"], *service["dependency-groups"]["dev"]}
     assert set(groups["service"]) == needed - set(groups["dev"])

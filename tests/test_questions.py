@@ -14,6 +14,7 @@ TEXT = "printable characters, without"
 SLUG = "lower-case letters and digits, in words joined by single dashes, a letter first"
 TAKEN = "is the name of something that the service itself needs, or a word that machines keep for themselves"
 CONTRADICTORY = "Celery needs Redis: type use_redis=true, or use_celery=false as well."
+EXAMPLES_ALONE = "The examples need Celery: type use_celery=true, or use_examples=false as well."
 
 HOSTILE_TEXTS = {
     "empty": "",
@@ -43,7 +44,7 @@ MALFORMED_SLUGS = [
     *("", "a", "a" * 41, "Shop", "my_shop", "my.shop", "my shop", "shop ", "../shop", "..", "/shop", "1shop", "42"),
     *("-shop", "shop-", "my--shop", "shöp", "shop\n", "shop\nfloor", "shop;id", "{{shop}}", "shop#1", "~", "--help"),
 ]
-TAKEN_SLUGS = ["yes", "null", "con", "lpt9", "postgres", "app", "tests", "fastapi", "celery", "redis", "kombu", "rich"]
+TAKEN_SLUGS = ["yes", "null", "con", "lpt9", "postgres", "app", "tests", "fastapi", "celery", "redis", "pillow"]
 BAD_ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
     **{f"name: {kind}": ({"project_name": bad, "project_slug": "shop"}, TEXT) for kind, bad in HOSTILE_TEXTS.items()},
     "description: line break": ({"project_description": HOSTILE_TEXTS["line break"]}, TEXT),
@@ -60,13 +61,17 @@ BAD_ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
     "no Redis, Celery by default": ({"use_redis": False}, CONTRADICTORY),
     "maybe Celery": ({"use_celery": "maybe"}, "Type use_celery=true or use_celery=false."),
     "maybe Redis": ({"use_celery": False, "use_redis": "maybe"}, "Type use_redis=true or use_redis=false."),
+    "examples without Celery": ({"use_celery": False, "use_redis": True, "use_examples": True}, EXAMPLES_ALONE),
+    "maybe examples": ({"use_examples": "maybe"}, "Type use_examples=true or use_examples=false."),
     "Celery: nothing": ({"use_celery": ""}, "Type use_celery=true or use_celery=false."),
     "mistyped question": ({"use_celry": False}, 'There is no question "use_celry"; the questions are project_name'),
     "what is computed": ({"features": "{}"}, 'There is no question "features"; the questions are project_name'),
+    "whether it is new": ({"is_new": True}, 'There is no question "is_new"; the questions are project_name'),
 }
 ON_THE_COMMAND_LINE = [  # one of each kind is enough, at half a second each
     *("name: markup", "description: line break", "slug: '../shop'", "slug: celery", "old Python", "unknown database"),
     *("Celery without Redis", "no Redis, Celery by default", "maybe Celery", "maybe Redis", "mistyped question"),
+    *("examples without Celery", "maybe examples"),
     "what is computed",
 ]
 DESTINATION = "mein schöner service"
@@ -123,19 +128,24 @@ def test_a_copy_on_the_command_line_needs_no_trust(tmp_path: Path) -> None:
     assert (tmp_path / DESTINATION / "Makefile").exists()
 
 
-@pytest.mark.parametrize(("celery", "redis_is_asked_for"), [("y", False), ("n", True)])
-def test_redis_is_asked_for_only_where_celery_does_not_bring_it(
-    tmp_path: Path, celery: str, redis_is_asked_for: bool
+@pytest.mark.parametrize(
+    ("celery", "question", "asked", "not_asked"),
+    [
+        ("y", "use_examples", "A cookbook", "A cache in Redis"),
+        ("n", "use_redis", "A cache in Redis", "A cookbook"),
+    ],
+)
+def test_redis_is_asked_for_only_where_celery_does_not_bring_it_and_examples_only_where_there_is_celery(
+    tmp_path: Path, celery: str, question: str, asked: str, not_asked: str
 ) -> None:
     given = {"project_name": "Shop", "project_slug": "shop", "project_description": "Sells.", "database": "sqlite"}
     with Terminal(copier_copy(tmp_path / DESTINATION, python_version="3.11", **given)) as terminal:
         terminal.wait_for("Background work with Celery")
         terminal.type(celery)
-        if redis_is_asked_for:
-            terminal.wait_for("A cache in Redis")
-            terminal.type("y")
+        terminal.wait_for(asked)
+        terminal.type("n")
         terminal.wait_for("is ready. Next:")
-    assert ("A cache in Redis" in terminal.seen) == redis_is_asked_for
+    assert not_asked not in terminal.seen
     answers = yaml.safe_load((tmp_path / DESTINATION / ".copier-answers.yml").read_text())
-    assert answers["use_celery"] == (celery == "y")
-    assert answers.get("use_redis") == (True if redis_is_asked_for else None)
+    rooms = {name: answer for name, answer in answers.items() if name.startswith("use_")}
+    assert rooms == {"use_celery": celery == "y", question: False}

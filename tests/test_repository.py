@@ -17,7 +17,7 @@ SHELL = re.compile(rb"#!.*\b(sh|bash|dash)\b")
 
 @pytest.fixture(params=["repository", "service"])
 def folder(request: pytest.FixtureRequest, rendered: Callable[[str], Path]) -> Path:
-    return ROOT if request.param == "repository" else rendered("celery-postgresql")
+    return ROOT if request.param == "repository" else rendered("examples-postgresql")
 
 
 def test_each_shell_script_is_sound() -> None:

@@ -19,7 +19,7 @@ for module in pkgutil.walk_packages(app.__path__, "app."):
 """
 number = itertools.count()
 CELERY = ("celery", "-A", "app.core.celery:celery_app")
-EVERYTHING = "celery-postgresql"
+EVERYTHING = "examples-postgresql"
 ONE_QUICKLY = [name if name == EVERYTHING else pytest.param(name, marks=pytest.mark.slow) for name in COMBINATIONS]
 """What is missing in one of the others is found sooner by what its files import."""
 OTHER_PYTHONS = [version for version in CONFIGURATION["python_version"]["choices"] if version != PYTHON_VERSION]
@@ -76,7 +76,7 @@ def test_what_is_installed_in_production_is_enough_to_start(tmp_path: Path, comb
     run(service, "python", "-m", "scripts.make_secrets")
     run(service, "python", "-c", IMPORT_EVERYTHING, APP_ENV="production")
     run(service, "alembic", "heads", APP_ENV="production")
-    if combination.startswith("celery"):
+    if combination.startswith(("celery", "examples")):
         assert "transport:redis" in run(service, *CELERY, "report", APP_ENV="production")
         for program in ("worker", "beat", "flower"):
             run(service, *CELERY, program, "--help", APP_ENV="production")

@@ -1,15 +1,16 @@
 """After other answers, a service is as if it had been rendered with them."""
 
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rendering import COMBINATIONS, empty_folders, render
+from rendering import COMBINATIONS, DATABASES, ROOMS, empty_folders, render
 from updates.lived_in import KEPT, start_repository, tree, update
 
-QUICK = ("celery-postgresql", "redis-sqlite")
-"""One room goes, one comes, one stays."""
+QUICK = ("examples-postgresql", "celery-sqlite")
+"""Two rooms go, one comes, others stay."""
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +19,24 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cache(lambda name: tree(render(tmp_path_factory.mktemp(name) / "service", **COMBINATIONS[name])))
 
 
-def changes() -> list[Any]:
-    pairs = [(before, after) for before in COMBINATIONS for after in COMBINATIONS]
-    return [pytest.param(*pair, marks=[] if pair == QUICK else pytest.mark.slow) for pair in pairs]
+def changes() -> list[tuple[str, str]]:
+    """From and to all rooms, each once with the database as it was and once with another; the first takes turns."""
+    pairs = []
+    for (row, before), (column, after) in product(enumerate(ROOMS), repeat=2):
+        database = DATABASES[(row + column + 1) % len(DATABASES)]
+        pairs += [(f"{before}-{database}", f"{after}-{other}") for other in DATABASES]
+    return pairs
 
 
-@pytest.mark.parametrize(("before", "after"), changes())
+def test_each_combination_is_left_and_arrived_at() -> None:
+    before, after = zip(*changes(), strict=True)
+    assert set(before) == set(after) == set(COMBINATIONS)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [pytest.param(*change, marks=[] if change == QUICK else pytest.mark.slow) for change in changes()],
+)
 def test_after_a_change_of_answers_a_service_equals_a_fresh_one(
     tmp_path: Path, fresh: Any, before: str, after: str
 ) -> None:
