@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from redis import Redis
 
-from app.core.celery import beat_schedule
+from app.core.celery import celery_app
 from app.core.task_keys import LAST_RUNS
 
 pytestmark = pytest.mark.usefixtures("redis_server")
@@ -22,7 +22,7 @@ async def read(shop: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
 async def test_each_entry_is_listed_with_its_task_and_next_run(shop: httpx2.AsyncClient) -> None:
     entries = await read(shop)
     assert {name: entry["task"] for name, entry in entries.items()} == {
-        name: entry["task"] for name, entry in beat_schedule.items()
+        name: entry["task"] for name, entry in celery_app.conf.beat_schedule.items()
     }
     for entry in entries.values():
         assert entry["schedule"]
@@ -46,6 +46,6 @@ async def test_an_interval_runs_next_so_long_after_its_last_run(shop: httpx2.Asy
 
 async def test_an_entry_that_beat_has_missed_is_due_now(shop: httpx2.AsyncClient, results: Redis) -> None:
     long_ago = datetime.now(UTC) - timedelta(days=1000)
-    results.hset(LAST_RUNS, mapping=dict.fromkeys(beat_schedule, long_ago.isoformat()))
+    results.hset(LAST_RUNS, mapping=dict.fromkeys(celery_app.conf.beat_schedule, long_ago.isoformat()))
     for entry in (await read(shop)).values():
         assert abs(datetime.fromisoformat(entry["next_run"]) - datetime.now(UTC)) <= timedelta(seconds=2)

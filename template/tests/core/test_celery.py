@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import Pool
 
 import app.tasks  # noqa: F401 (registers every task)
-from app.core.celery import beat_schedule, celery_app, with_db_init
+from app.core.celery import celery_app, with_db_init
 from app.core.config.celery import CelerySettings
 from app.core.database import get_db
 from app.core.task_base import BaseTask
@@ -25,12 +25,13 @@ from app.models.users import User
 TASKS = {name: task for name, task in celery_app.tasks.items() if not name.startswith("celery.")}
 
 
-@pytest.mark.parametrize("entry", beat_schedule)
-def test_an_entry_of_the_schedule_fits_a_task(entry: str) -> None:
-    task = TASKS[beat_schedule[entry]["task"]]
+@pytest.mark.parametrize("name", celery_app.conf.beat_schedule)
+def test_an_entry_of_the_schedule_fits_a_task(name: str) -> None:
+    entry = celery_app.conf.beat_schedule[name]
+    task = TASKS[entry["task"]]
     assert isinstance(task, BaseTask)
-    task.arguments.bind(beat_schedule[entry].get("args", ()), beat_schedule[entry].get("kwargs", {}))
-    maybe_schedule(beat_schedule[entry]["schedule"], app=celery_app)
+    task.arguments.bind(entry.get("args", ()), entry.get("kwargs", {}))
+    maybe_schedule(entry["schedule"], app=celery_app)
 
 
 @pytest.mark.parametrize("pattern", celery_app.conf.task_routes)
