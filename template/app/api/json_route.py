@@ -9,7 +9,6 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from app.api.errors import MOST_FAULTS
 from app.core import strict_json
@@ -24,14 +23,10 @@ class JsonRoute(APIRoute):
             return handle
 
         async def handle_json(request: Request) -> Response:
-            try:
-                body = await request.body()
-            except ClientDisconnect:  # nobody reads this; it keeps a traceback out of the log
-                raise HTTPException(HTTPStatus.BAD_REQUEST, "The body ended early.") from None
-            if body:
+            if body := await request.body():
                 if not _is_json(request):
                     raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
-                request._json = _read(body)  # noqa: SLF001 (where Starlette keeps what its own parser makes of it)
+                request._json = read_json(body)  # noqa: SLF001 (where Starlette keeps what its own parser makes of it)
             return await handle(request)
 
         return handle_json
@@ -41,7 +36,8 @@ def _is_json(request: Request) -> bool:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
 
 
-def _read(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
+    """RequestValidationError for what no endpoint takes."""
     try:
         value = strict_json.parse(body)
     except ValueError as error:
