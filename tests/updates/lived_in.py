@@ -10,7 +10,7 @@ from typing import Any
 
 import copier
 import rendering
-from rendering import ROOT, environment, git
+from rendering import COMBINATIONS, ROOT, environment, git, install, render, run
 
 # Stands in for a release until there is one: the service as it was before its task API, with an older migration as its
 # newest. The first tag takes its place.
@@ -25,7 +25,7 @@ EDITS = {
     "docker-compose.yml": ('"${API_MEMORY:-512m}"', '"${API_MEMORY:-768m}"'),
     "docker-compose.override.yml": (
         "  settings: *development\n",
-        "  settings: *development\n\n  mail:\n    image: axllent/mailpit:v1.21\n",
+        "  settings: *development\n\n  adminer:\n    image: adminer:5.4\n",
     ),
     "secret/.env.development": ("CELERY_TIMEZONE=UTC\n", "CELERY_TIMEZONE=Europe/Berlin\nSHOP_CURRENCY=EUR\n"),
     "secret/.env.production.example": ("CELERY_TIMEZONE=UTC\n", "CELERY_TIMEZONE=UTC\nSHOP_CURRENCY=EUR\n"),
@@ -51,18 +51,18 @@ EDITS_AT_THE_END = {
 }
 """The same at the end of files and lists, where people add theirs; `uv add` does so for dependencies."""
 
-MIGRATION = "migrations/versions/a1b2c3d4e5f6_orders.py"
+MIGRATION = "migrations/versions/a1b2c3d4e5f6_parcels.py"
 OWN_FILES = {
-    "app/models/orders.py": '''\
-"""Orders."""
+    "app/models/parcels.py": '''\
+"""Parcels."""
 
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base
 
 
-class Order(Base):
-    __tablename__ = "orders"
+class Parcel(Base):
+    __tablename__ = "parcels"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     article: Mapped[str]
@@ -81,7 +81,7 @@ class ShopSettings(ServiceSettings):
     currency: str = "EUR"
 ''',
     MIGRATION: '''\
-"""orders"""
+"""parcels"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -94,15 +94,15 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "orders",
+        "parcels",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("article", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_parcels")),
     )
 
 
 def downgrade() -> None:
-    op.drop_table("orders")
+    op.drop_table("parcels")
 ''',
 }
 OWN_TASK = {
@@ -120,9 +120,10 @@ def remind(*, invoice_id: int) -> int:
 }
 ROWS = (
     "INSERT INTO users (email, name) VALUES ('ada@example.com', 'Ada')",
-    "INSERT INTO orders (article) VALUES ('apple')",
+    "INSERT INTO parcels (article) VALUES ('apple')",
 )
-ASK_ROWS = "SELECT email, article FROM users, orders"
+SAME_VERSION = ("--vcs-ref", ":current:")
+ASK_ROWS = "SELECT email, article FROM users, parcels"
 
 
 def start_repository(service: Path) -> None:
@@ -147,6 +148,20 @@ def write_own_files(service: Path, files: dict[str, str]) -> dict[str, bytes]:
     for name, text in files.items():
         (service / name).write_text(text.replace('"HEAD"', f'"{newest}"'))
     return {name: (service / name).read_bytes() for name in files}
+
+
+def live_in(service: Path, combination: str, **env: str) -> dict[str, bytes]:
+    """Make of it what it is after days of work; returns its user's own files."""
+    render(service, **COMBINATIONS[combination])
+    start_repository(service)
+    install(service)
+    own = write_own_files(service, OWN_FILES)
+    for name, (before, after) in EDITS_AT_THE_END.items():
+        edit(service / name, before, after)
+    run(service, "uv", "add", "--quiet", "python-slugify>=8")
+    run(service, "make", "migrate", "secrets", **env)
+    commit(service)
+    return own
 
 
 def update(service: Path, version: str = "HEAD", **answers: Any) -> None:
@@ -179,7 +194,7 @@ def commands(message: str) -> list[str]:
 
 def type_in(service: Path, command: str, **env: str) -> None:
     """As on its user's machine, which has no servers for the service's own tests."""
-    rendering.run(service, "bash", "-c", command, CI="", **env)
+    run(service, "bash", "-c", command, CI="", **env)
 
 
 def after_update(service: Path, **env: str) -> str:

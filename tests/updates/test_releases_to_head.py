@@ -57,6 +57,8 @@ ANSWERS: dict[str, list[Any]] = {
     "use_celery": [True, False, "yes", "no", "on", "off", "1", "0", "True", "y", "n"],
 }
 """What a release may have taken, besides its own choices."""
+SINCE = {"use_examples": False}
+"""Questions that are newer than the first release, and the answer that an update gives unless somebody else does."""
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -74,8 +76,10 @@ def test_an_update_keeps_edits_answers_and_secrets(tmp_path: Path, release: str)
 
     update(service)
 
-    assert undo(tree(service), EDITS.items()) == tree(render(tmp_path / "fresh" / "service", **UNUSUAL)) | kept | own
-    assert answers_of(service) == answers
+    new = {name: answer for name, answer in SINCE.items() if not any(line.startswith(f"{name}:") for line in answers)}
+    fresh = tree(render(tmp_path / "fresh" / "service", **UNUSUAL | new))
+    assert undo(tree(service), EDITS.items()) == fresh | kept | own
+    assert answers_of(service) == sorted([*answers, *yaml.safe_dump(new).splitlines()] if new else answers)
     said = after_update(service)
     assert not any(word in said for word in ("Conflicts", "is gone", "Answers", "settings"))
 

@@ -6,45 +6,27 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from rendering import COMBINATIONS, git, install, render, run
+from rendering import git, run
 from servers import PostgresServer, RedisServer
 from updates.lived_in import (
     ASK_ROWS,
     EDITS_AT_THE_END,
     KEPT,
-    OWN_FILES,
     ROWS,
+    SAME_VERSION,
     after_update,
     ask_sqlite,
     commands,
-    commit,
-    edit,
     follow,
-    start_repository,
+    live_in,
     tree,
     type_in,
     undo,
     update_as_users_do,
-    write_own_files,
 )
 from workers.processes import KEY, Service
 
 pytestmark = pytest.mark.slow
-SAME_VERSION = ("--vcs-ref", ":current:")
-
-
-def live_in(service: Path, combination: str, **env: str) -> dict[str, bytes]:
-    """Make of it what it is after days of work; returns its user's own files."""
-    render(service, **COMBINATIONS[combination])
-    start_repository(service)
-    install(service)
-    own = write_own_files(service, OWN_FILES)
-    for name, (before, after) in EDITS_AT_THE_END.items():
-        edit(service / name, before, after)
-    run(service, "uv", "add", "--quiet", "python-slugify>=8")
-    run(service, "make", "migrate", "secrets", **env)
-    commit(service)
-    return own
 
 
 @pytest.mark.parametrize("before", ["bare-sqlite", "redis-postgresql"])
@@ -110,4 +92,4 @@ def test_celery_is_switched_off_where_databases_have_its_tables(tmp_path: Path) 
     run(service, "alembic", "upgrade", "head", DATABASE_URL=f"sqlite+aiosqlite:///{production}")
     assert ask_sqlite(production, ASK_ROWS) == ["ada@example.com|apple"]
     tables = ask_sqlite(production, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    assert tables == ["alembic_version", "orders", "users"]
+    assert tables == ["alembic_version", "parcels", "users"]
