@@ -26,7 +26,7 @@ class JsonRoute(APIRoute):
             if body := await request.body():
                 if not _is_json(request):
                     raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
-                request._json = read_json(body)  # noqa: SLF001 (where Starlette keeps what its own parser makes of it)
+                request._json = _read(body)  # noqa: SLF001 (where Starlette keeps what its own parser makes of it)
             return await handle(request)
 
         return handle_json
@@ -36,8 +36,7 @@ def _is_json(request: Request) -> bool:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
 
 
-def read_json(body: bytes) -> Any:
-    """RequestValidationError for what no endpoint takes."""
+def _read(body: bytes) -> Any:
     try:
         value = strict_json.parse(body)
     except ValueError as error:
