@@ -1,0 +1,59 @@
+"""Messages to many people: from request to inboxes, with a real worker and a real mail server."""
+
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models.users import User
+from app.tasks.notifications import CHUNK
+from tests.fixtures.examples import MailServer
+from tests.fixtures.worker import TASKS, outcome, run_task, until
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+MESSAGE = {"subject": "We move", "text": "On Sunday we are closed."}
+
+
+async def add_users(session: AsyncSession, addresses: list[str]) -> None:
+    async with session.begin():
+        await session.execute(insert(User), [{"email": address, "name": "Ada"} for address in addresses])
+
+
+async def test_each_is_sent_to_once_and_the_whole_is_followed_by_one_id(
+    shop: httpx2.AsyncClient, session: AsyncSession, mail_server: MailServer
+) -> None:
+    # only the first and the last can be sent to, which does not take long
+    await add_users(session, ["ada@example.org", *(f"nobody {one}" for one in range(CHUNK)), "grace@example.org"])
+    location = (await shop.post(f"{TASKS}/notifications.announce", json=MESSAGE)).headers["Location"]
+
+    async def first_chunk() -> dict[str, Any] | None:
+        task: dict[str, Any] = (await shop.get(location)).json()
+        return task if task["progress"] and task["progress"]["current"] else None
+
+    seen = await until(first_chunk)
+    task = await outcome(shop, location)
+    assert (seen["status"], seen["progress"]["total"]) == ("PROGRESS", 2)
+    assert task["status"] == "SUCCESS", task
+    assert (task["result"]["sent"], task["result"]["failed"], len(task["result"]["failures"])) == (2, CHUNK, 100)
+    assert task["result"]["failures"][0]["error"] == "this user has no valid e-mail address"
+    assert [message["To"] for message in mail_server.inbox] == ["ada@example.org", "grace@example.org"]
+
+
+async def test_what_is_announced_again_goes_to_those_whom_it_has_not_reached(
+    shop: httpx2.AsyncClient, session: AsyncSession, mail_server: MailServer
+) -> None:
+    await add_users(session, ["ada@example.org", "grace@example.org"])
+    mail_server.refusals["grace@example.org"] = "550 no such mailbox"
+    first = await run_task(shop, "notifications.announce", MESSAGE)
+    mail_server.refusals.clear()
+    second = await run_task(shop, "notifications.announce", {**MESSAGE, "campaign": first["task_id"]})
+    assert (first["result"]["sent"], second["result"]["sent"]) == (1, 2)
+    assert [message["To"] for message in mail_server.inbox] == ["ada@example.org", "grace@example.org"]
+
+
+async def test_where_nobody_is_it_ends_at_once(shop: httpx2.AsyncClient) -> None:
+    task = await run_task(shop, "notifications.announce", MESSAGE)
+    assert (task["status"], task["result"]) == ("SUCCESS", {"sent": 0, "failed": 0, "failures": []})
