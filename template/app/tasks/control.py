@@ -55,7 +55,7 @@ class GivenUp(TypedDict):
 @celery_app.task(name="control.count_orders", exposed=True, expires=60)
 @with_db_init
 async def count_orders(*, status: OrderStatus = "open", session: AsyncSession) -> int:
-    """Somebody looks at a page that shows the number: urgent, and after a minute of no use any more."""
+    """How many orders are in that state. Somebody waits for the number: urgent, and of no use after a minute."""
     return await order_keeping.count(session, status)
 
 

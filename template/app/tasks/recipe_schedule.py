@@ -13,7 +13,8 @@ celery_app.conf.beat_schedule |= {
     "remove expired sessions": {"task": "upkeep.remove_expired_sessions", "schedule": crontab(minute="5")},
     "remove old files": {"task": "upkeep.remove_old_files", "schedule": crontab(hour="4", minute="10")},
     "back up the database": {"task": "upkeep.back_up_database", "schedule": crontab(hour="4", minute="40")},
-    "report of last month": {"task": "reports.monthly", "schedule": crontab(day_of_month="1", hour="5", minute="20")},
+    # by then the month, which is one of UTC, has ended wherever CELERY_TIMEZONE is
+    "report of last month": {"task": "reports.monthly", "schedule": crontab(day_of_month="1", hour="14", minute="20")},
     "give up overdue orders": {
         "task": "control.give_up_overdue_orders",
         "schedule": timedelta(minutes=15),

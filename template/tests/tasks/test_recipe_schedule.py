@@ -70,8 +70,15 @@ def test_sessions_are_removed_each_hour() -> None:
 
 
 def test_the_report_is_written_on_the_first_of_each_month() -> None:
-    times = runs(entry("report of last month"), datetime(2027, 12, 1, 6, tzinfo=BERLIN), SPRING.replace(year=2029))
-    assert local(times) == [f"{month % 12 + 1:02}-01 05:20" for month in range(15)]
+    times = runs(entry("report of last month"), datetime(2027, 12, 1, 15, tzinfo=BERLIN), SPRING.replace(year=2029))
+    assert local(times) == [f"{month % 12 + 1:02}-01 14:20" for month in range(15)]
+
+
+@pytest.mark.parametrize("timezone", ["Pacific/Kiritimati", "Pacific/Niue"])
+def test_the_month_of_the_report_has_ended_in_utc_too(timezone: str) -> None:
+    begin = datetime(2026, 4, 15, tzinfo=UTC)
+    (written,) = runs(entry("report of last month"), begin, begin + 30 * DAY, timezone)
+    assert written.month == 5
 
 
 def test_overdue_orders_are_given_up_every_quarter_of_an_hour_whatever_the_clocks_do() -> None:
