@@ -112,7 +112,7 @@ class Api:
 
 @contextmanager
 def running_api(folder: Path, server: RedisServer) -> Iterator[Api]:
-    service = rendering.render(folder / "service", use_celery=True, database="sqlite")
+    service = rendering.render(folder / "service", use_celery=True, use_examples=False, database="sqlite")
     rendering.install(service)
     copy(HERE / "trimming_server.py", service)
     port, log = free_port(), folder / "api.log"

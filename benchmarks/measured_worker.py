@@ -44,7 +44,7 @@ def report(options: argparse.Namespace, results: Path, title: str, table: str) -
 def rendered_service(database: str, tasks: str) -> Iterator[Path]:
     """With a file of tasks from this folder."""
     with tempfile.TemporaryDirectory() as folder:
-        service = rendering.render(Path(folder) / "service", use_celery=True, database=database)
+        service = rendering.render(Path(folder) / "service", use_celery=True, use_examples=False, database=database)
         rendering.install(service)
         shutil.copy(HERE / tasks, service / "app" / "tasks")
         yield service

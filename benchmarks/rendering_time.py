@@ -29,6 +29,8 @@ ANSWERS = {
     "project_description": "A service to measure with.",
     "python_version": "3.13",
 }
+ROOMS = {"use_examples": "false"}
+"""Without the cookbook, as it was measured at first."""
 ANSWERS_FILE = ".copier-answers.yml"
 TOOLS = ("copier", "cookiecutter")
 Render = Callable[[str, Path], object]
@@ -36,11 +38,11 @@ Render = Callable[[str, Path], object]
 
 
 def copier_api(source: str, destination: Path) -> None:
-    copier.run_copy(source, destination, data=ANSWERS, defaults=True, quiet=True, vcs_ref="HEAD")
+    copier.run_copy(source, destination, data=ANSWERS | ROOMS, defaults=True, quiet=True, vcs_ref="HEAD")
 
 
 def copier_cli(source: str, destination: Path) -> None:
-    answers = [word for key, value in ANSWERS.items() for word in ("--data", f"{key}={value}")]
+    answers = [word for key, value in (ANSWERS | ROOMS).items() for word in ("--data", f"{key}={value}")]
     run("copier", "copy", "--defaults", "--quiet", "--vcs-ref", "HEAD", *answers, source, str(destination))
 
 

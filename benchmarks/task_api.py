@@ -269,7 +269,7 @@ def p99(latencies: list[float]) -> float:
 @contextmanager
 def rendered_service() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
-        service = rendering.render(Path(folder) / "service", use_celery=True, database="sqlite")
+        service = rendering.render(Path(folder) / "service", use_celery=True, use_examples=False, database="sqlite")
         rendering.install(service)
         shutil.copy(HERE / "orders.py", service / "app" / "tasks")
         shutil.copy(HERE / "tutorial.py", service)

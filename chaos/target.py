@@ -113,7 +113,7 @@ class Target:
 
 
 def render_service(folder: Path) -> Path:
-    service = rendering.render(folder, use_celery=True, database="postgresql")
+    service = rendering.render(folder, use_celery=True, use_examples=False, database="postgresql")
     rendering.install(service, "--no-dev")
     shutil.copy(HERE / "service_tasks.py", service / "app" / "tasks" / "chaos.py")
     return service

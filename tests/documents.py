@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -88,10 +88,12 @@ class Reader:
     def folder(self) -> Path:
         return Path((self._state / "folder").read_text().strip())
 
-    def follow(self, page: Path) -> None:
+    def follow(self, page: Path, *, but: Callable[[Block], bool] = lambda _: False) -> None:
+        """`but` tells what is there to be read alone."""
         for block in read_blocks(page):
             try:
-                self._follow(block)
+                if not but(block):
+                    self._follow(block)
             except BaseException as error:
                 error.add_note(f"{page.name}, line {block.line}")
                 raise
