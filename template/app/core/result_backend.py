@@ -15,14 +15,20 @@ from app.core.worker_redis import OUTAGES
 ManagedConnection: Any = SentinelManagedConnection  # untyped
 
 STORE = """
--- KEYS: the task's key; ARGV: its new status, that and more as JSON, seconds to keep it; returns the status that stands
+-- KEYS: the task's key; ARGV: its new status, that and more as JSON, seconds to keep it, fields of which nothing new is
+-- known; returns the status that stands
 local stored = redis.call('GET', KEYS[1])
 local read, meta = pcall(cjson.decode, stored or '{}')
 local status = read and meta.status
 if status == 'SUCCESS' or status == 'FAILURE' or status == 'REVOKED' then return status end
 -- which of two states is the newer one, a clock could not say: each worker has its own
 local version = string.format('%d', (read and tonumber(meta.version) or 0) + 1)
-local state = string.sub(ARGV[2], 1, -2) .. ', "version": ' .. version .. '}'
+local more = ', "version": ' .. version
+for i = 4, #ARGV do -- of two fields with the same name readers take the last
+  local known = read and meta[ARGV[i]]
+  if known then more = more .. ', "' .. ARGV[i] .. '": ' .. cjson.encode(known) end
+end
+local state = string.sub(ARGV[2], 1, -2) .. more .. '}'
 redis.call('SET', KEYS[1], state, 'EX', ARGV[3])
 redis.call('PUBLISH', KEYS[1], state)
 return ARGV[1]
@@ -65,7 +71,10 @@ class ResultBackend(RedisBackend):
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta |= {"task_id": task_id}
         kept = RECORD_SECONDS if state == states.FAILURE else self.app.conf.result_expires
-        stands = self.client.eval(STORE, 1, self.get_key_for_task(task_id), state, self.encode(meta), int(kept))
+        # of a task that took the id over, or of one that failed with what was to come before it
+        unknown = [field for field in ("started_at", "progress") if meta[field] is None]
+        stored = [state, self.encode(meta), int(kept), *unknown]
+        stands = self.client.eval(STORE, 1, self.get_key_for_task(task_id), *stored)
         if state == states.FAILURE and stands == b"FAILURE":
             note_failure(task_id, request)
         if state in states.READY_STATES:

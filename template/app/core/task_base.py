@@ -12,6 +12,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 import structlog
 from asgi_correlation_id import correlation_id
 from celery import Task, current_task, states
+from celery.canvas import Signature
 from celery.exceptions import Ignore, Reject
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 from celery.utils.time import get_exponential_backoff_interval
@@ -21,7 +22,7 @@ from app.core.config.celery import get_celery_settings
 from app.core.logging import configure_logging
 from app.core.task_arguments import TaskArguments
 from app.core.task_progress import ProgressReports
-from app.core.task_record import are_cancelled, note_failure, note_start
+from app.core.task_record import are_cancelled, note_replacement, note_start
 from app.core.task_turns import take_turn
 
 P = ParamSpec("P")
@@ -117,7 +118,9 @@ class BaseTask(Task[P, R]):
             yield
 
     def is_aborted(self) -> bool:
-        """Whether the task was cancelled. One that runs for long asks now and then, cleans up, and returns.
+        """Whether the task was cancelled, or the one that began it all.
+
+        One that runs for long asks now and then, cleans up, and returns.
 
         It has CELERY_CANCEL_GRACE seconds for that; then its process is terminated. Asking often costs nothing.
         """
@@ -126,7 +129,7 @@ class BaseTask(Task[P, R]):
             return getattr(request, "was_cancelled", False)
         request.asked_at = now
         with contextlib.suppress(RedisError):
-            (request.was_cancelled,) = are_cancelled([request.id])
+            (request.was_cancelled,) = are_cancelled([request])
         return getattr(request, "was_cancelled", False)
 
     def report_progress(self, current: float, total: float, message: str = "") -> None:
@@ -139,7 +142,7 @@ class BaseTask(Task[P, R]):
             return
         if self.acks_late:
             take_turn(self.request, task_id)
-        start = note_start(task_id, self.request.retries, self.delivery)
+        start = note_start(task_id, self.request.retries, self.delivery, self.request.root_id)
         if start is None:
             logger.warning("the task seems to be with another worker by now")
             time.sleep(1)  # it may come back at once: from a server that a failover has not reached yet
@@ -156,14 +159,19 @@ class BaseTask(Task[P, R]):
         """Its worker was lost before it had acknowledged the message; the task itself may have ended all the same."""
         stored = self.backend.get_task_meta(task_id)
         if stored["status"] in states.READY_STATES:
-            if stored["status"] == states.FAILURE:  # nor may its failure have been kept
-                note_failure(task_id, self.request)
-            if self.request.chord:  # it may not have been told
+            if stored["status"] == states.FAILURE:  # nor may those who depend on it have been told; nor its record
+                self.backend.mark_as_failure(task_id, stored["result"], stored["traceback"], self.request)
+            elif self.request.chord:
                 self.backend.on_chord_part_return(self.request, stored["status"], stored["result"])
             logger.info("task had ended already", status=stored["status"])
             raise Ignore
         if start > MOST_STARTS:
             raise WorkerKillerError(f"{start - 1} workers were lost while they ran it; mend it, then queue it again")
+
+    def on_replace(self, sig: Signature[Any]) -> Any:
+        if not self.request.is_eager:
+            note_replacement(self.request.id, self.request)
+        return super().on_replace(sig)
 
     def on_success(self, *_: Any) -> None:
         logger.info("task succeeded", seconds=self._seconds())

@@ -31,7 +31,7 @@ class Cancellation:
         if not running:
             return
         try:
-            cancelled = are_cancelled(request.id for request in running)
+            cancelled = are_cancelled(running)
         except RedisError as error:
             logger.warning("it is not known which tasks were cancelled", error=repr(error))
             return

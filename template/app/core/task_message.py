@@ -36,6 +36,7 @@ class NewTask:
 
     def send(self, **options: Any) -> None:
         """What it comes to in Celery's words."""
+        options["root_id"] = self.task_id  # also where another task sends it, such as the relay of the outbox
         if self.eta:
             options["eta"] = self.eta
         if self.priority is not None:

@@ -9,7 +9,7 @@ from kombu.utils.json import dumps
 
 from app.core.config.celery import get_celery_settings
 from app.core.task_keys import record_key
-from app.core.task_scripts import NOTE_END, NOTE_FAILURE, NOTE_START
+from app.core.task_scripts import NOTE_END, NOTE_FAILURE, NOTE_REPLACEMENT, NOTE_START
 from app.core.worker_redis import OUTAGES, records_client
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -19,25 +19,35 @@ class Start(NamedTuple):
     number: int
     """1 unless a worker was lost, or its acknowledgement, since the task was queued or last tried again."""
     cancelled: bool
+    """The task, or the one that began it all."""
 
 
 def starts_field(retries: int) -> str:
     return f"starts:{retries}"
 
 
-def note_start(task_id: str, retries: int, delivery: str | None) -> Start | None:
+def note_start(task_id: str, retries: int, delivery: str | None, root_id: str | None = None) -> Start | None:
     """Count a start of the task; None where its message was handed to another worker since this one got it.
 
     Without Redis as broker there is no delivery.
     """
-    answer = ask_patiently(NOTE_START, 1, record_key(task_id), starts_field(retries), delivery or "")
+    answer = ask_patiently(NOTE_START, 1, record_key(task_id), starts_field(retries), delivery or "", root_id or "")
     return Start(answer[0], cancelled=bool(answer[1])) if answer else None
 
 
 def note_failure(task_id: str, request: Any) -> None:
     """Put the task among those that failed for good, with its arguments, from which it can be replayed."""
+    ask_patiently(NOTE_FAILURE, 0, task_id, _arguments(request))
+
+
+def note_replacement(task_id: str, request: Any) -> None:
+    """Keep the arguments of a task that hands its id on to another one: if that fails, this one is replayed."""
+    ask_patiently(NOTE_REPLACEMENT, 0, task_id, _arguments(request))
+
+
+def _arguments(request: Any) -> str:
     args, kwargs = getattr(request, "args", None), getattr(request, "kwargs", None)
-    ask_patiently(NOTE_FAILURE, 0, task_id, dumps([args, kwargs]) if args is not None else "")
+    return dumps([args, kwargs]) if args is not None else ""
 
 
 def note_end(task_id: str) -> None:
@@ -46,12 +56,14 @@ def note_end(task_id: str) -> None:
         ask_patiently(NOTE_END, 0, task_id, get_celery_settings().result_expires)
 
 
-def are_cancelled(task_ids: Iterable[str]) -> list[bool]:
-    """RedisError where it is not known."""
+def are_cancelled(requests: Iterable[Any]) -> list[bool]:
+    """Each of them, or the task that began it all; RedisError where it is not known."""
     with records_client().pipeline(transaction=False) as pipeline:
-        for task_id in task_ids:
-            pipeline.hexists(record_key(task_id), "cancelled")
-        return pipeline.execute()
+        for request in requests:
+            pipeline.hexists(record_key(request.id), "cancelled")
+            pipeline.hexists(record_key(request.root_id or request.id), "cancelled")
+        answers = iter(pipeline.execute())
+        return [itself or root for itself, root in zip(answers, answers, strict=True)]
 
 
 def ask_patiently(script: str, number_of_keys: int, *arguments: str | int) -> Any:

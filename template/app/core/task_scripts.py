@@ -227,7 +227,7 @@ return false
 """)
 
 NOTE_START = _script("""
--- KEYS: record; ARGV: field that counts the starts, delivery by which the task came
+-- KEYS: record; ARGV: field that counts the starts, delivery by which the task came, id of the task that began it all
 local delivery = ARGV[2]
 if delivery ~= '' then -- without Redis as broker there is none
   local tag, started, ended = unpack(redis.call('HMGET', KEYS[1], 'tag', 'started', 'ended'))
@@ -237,7 +237,8 @@ if delivery ~= '' then -- without Redis as broker there is none
 end
 local number = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
 redis.call('EXPIRE', KEYS[1], RECORD_SECONDS)
-return {number, redis.call('HEXISTS', KEYS[1], 'cancelled')}
+local cancelled = redis.call('HEXISTS', KEYS[1], 'cancelled') + redis.call('HEXISTS', RECORD .. ARGV[3], 'cancelled')
+return {number, cancelled}
 """)
 
 SETTLE = _script("""
@@ -261,11 +262,18 @@ NOTE_FAILURE = _script(f"""
 -- ARGV: id, arguments as JSON or ''
 local FAILED, record = '{list_key("failed")}', RECORD .. ARGV[1]
 if redis.call('EXISTS', record) == 0 then return end
-redis.call('HSET', record, 'failed', '1', 'arguments', ARGV[2])
+redis.call('HSET', record, 'failed', '1')
+-- of one that has put others in its place they are known already
+if (redis.call('HGET', record, 'arguments') or '') == '' then redis.call('HSET', record, 'arguments', ARGV[2]) end
 redis.call('EXPIRE', record, RECORD_SECONDS)
 local owner = redis.call('HGET', record, 'owner')
 list_task(ARGV[1], owner, FAILED)
 trim(owner, FAILED, RECORD_SECONDS)
+""")
+
+NOTE_REPLACEMENT = _script("""
+-- ARGV: id, arguments as JSON
+if redis.call('EXISTS', RECORD .. ARGV[1]) == 1 then redis.call('HSETNX', RECORD .. ARGV[1], 'arguments', ARGV[2]) end
 """)
 
 NOTE_CANCELLATION = _script(f"""

@@ -49,6 +49,15 @@ def test_states_before_the_end_follow_one_another(results: Redis) -> None:
         assert stored(results)["status"] == state
 
 
+def test_beginning_and_progress_stay_where_the_next_state_has_none(results: Redis) -> None:
+    started_at = datetime(2026, 5, 4, tzinfo=UTC)
+    known = SimpleNamespace(started_at=started_at, progress_reports=SimpleNamespace(newest=PROGRESS))
+    BACKEND.store_result("0198c7a4", None, "PROGRESS", request=known)
+    BACKEND.store_result("0198c7a4", None, "FAILURE", request=SimpleNamespace())
+    assert stored(results)["started_at"] == started_at.isoformat()
+    assert stored(results)["progress"] == PROGRESS
+
+
 def test_a_state_is_told_to_those_who_listen_and_kept_for_a_while(results: Redis) -> None:
     with results.pubsub() as listener:  # type: ignore[no-untyped-call]  # redis-py
         listener.subscribe(result_key("0198c7a4"))

@@ -115,6 +115,17 @@ def test_a_task_that_has_ended_is_not_started_by_a_late_redelivery(in_worker: No
     assert system.heartbeat.backend.get_task_meta("0198c7a4")["status"] == state
 
 
+def test_a_late_redelivery_of_what_failed_tells_those_that_were_to_come(in_worker: None, broker: Redis) -> None:
+    """Its worker was lost when it had stored the failure, and before it had told anybody."""
+    system.heartbeat.request.chain = [system.heartbeat.si().set(task_id="last")]
+    system.heartbeat.before_start("0198c7a4")
+    system.heartbeat.backend.store_result("0198c7a4", ValueError("no pulse"), "FAILURE")
+    with pytest.raises(Ignore):
+        system.heartbeat.before_start("0198c7a4")
+    last = system.heartbeat.backend.get_task_meta("last")
+    assert (last["status"], repr(last["result"])) == ("FAILURE", "ValueError('no pulse')")
+
+
 def test_a_task_that_kills_its_workers_is_given_up(in_worker: None, broker: Redis) -> None:
     for _ in range(MOST_STARTS):
         system.heartbeat.before_start("0198c7a4")

@@ -15,8 +15,9 @@ from app.core.task_keys import record_key
 class Running:
     """What the worker knows of a task that it has started."""
 
-    def __init__(self, task_id: str, ends: bool = True) -> None:
+    def __init__(self, task_id: str, root_id: str | None = None, ends: bool = True) -> None:
         self.id = task_id
+        self.root_id = root_id
         self.ends = ends
         self.terminated: list[str] = []
 
@@ -46,6 +47,13 @@ def test_only_what_was_cancelled_is_terminated(run: Callable[..., Running], brok
     broker.hset(record_key("other"), "name", "other")
     Cancellation(None, grace=0).look()
     assert (cancelled.terminated, other.terminated) == (["SIGTERM"], [])
+
+
+def test_what_came_of_a_cancelled_task_is_terminated(run: Callable[..., Running], broker: Redis) -> None:
+    part, other = run("part", root_id="cancelled"), run("other", root_id="other")
+    broker.hset(record_key("cancelled"), "cancelled", "1")
+    Cancellation(None, grace=0).look()
+    assert (part.terminated, other.terminated) == (["SIGTERM"], [])
 
 
 def test_it_has_its_time_to_end_by_itself(

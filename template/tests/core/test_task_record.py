@@ -11,7 +11,7 @@ from redis import Redis
 from app.core import task_record
 from app.core.task_delivery import Deliveries
 from app.core.task_keys import RECORD_SECONDS, record_key
-from app.core.task_record import Start, note_start
+from app.core.task_record import Start, note_failure, note_replacement, note_start
 from app.core.worker_redis import records_client
 
 QUEUE = "default"
@@ -77,6 +77,27 @@ def test_a_cancelled_task_is_told_so(broker: Redis) -> None:
     assert note_start("task", 0, WITHOUT) == Start(1, cancelled=False)
     broker.hset(KEY, "cancelled", "1")
     assert note_start("task", 0, WITHOUT) == Start(2, cancelled=True)
+
+
+def test_a_part_is_told_that_the_whole_was_cancelled(broker: Redis) -> None:
+    broker.hset(KEY, "cancelled", "1")
+    assert note_start("part", 0, WITHOUT, root_id="task") == Start(1, cancelled=True)
+    assert note_start("other part", 0, WITHOUT, root_id="other") == Start(1, cancelled=False)
+
+
+def test_a_failure_keeps_the_arguments_of_the_task_that_handed_its_id_on(broker: Redis) -> None:
+    broker.hset(KEY, "name", "users.cleanup")
+    note_replacement("task", SimpleNamespace(args=[], kwargs={"days": 9}))
+    note_replacement("task", SimpleNamespace(args=[], kwargs={"part": 1}))
+    note_failure("task", SimpleNamespace(args=[], kwargs={"part": 2}))
+    assert broker.hmget(KEY, "failed", "arguments") == ["1", '[[], {"days": 9}]']
+
+
+def test_arguments_that_were_not_known_at_first_are_kept_later(broker: Redis) -> None:
+    broker.hset(KEY, "name", "users.cleanup")
+    note_failure("task", None)
+    note_failure("task", SimpleNamespace(args=[], kwargs={"days": 9}))
+    assert broker.hget(KEY, "arguments") == '[[], {"days": 9}]'
 
 
 def test_a_start_keeps_the_record_for_as_long_as_a_push_does(broker: Redis) -> None:
