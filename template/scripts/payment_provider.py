@@ -5,6 +5,7 @@ amount say how it goes: see `_outcome`.
 """
 
 import json
+import sys
 import uuid
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,8 +20,8 @@ HOST, PORT = "127.0.0.1", 8090
 class Provider(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int = PORT) -> None:
-        super().__init__((HOST, port), Handler)
+    def __init__(self, port: int = PORT, host: str = HOST) -> None:
+        super().__init__((host, port), Handler)
         self.asked: list[str] = []
         """The keys, in the order in which they came."""
         self.charges: dict[str, dict[str, Any]] = {}
@@ -77,5 +78,5 @@ def _outcome(digits: int, *, first: bool) -> HTTPStatus:
 
 
 if __name__ == "__main__":
-    with Provider() as provider:
+    with Provider(host=sys.argv[1] if sys.argv[1:] else HOST) as provider:
         provider.serve_forever()

@@ -110,9 +110,9 @@ class Stack:
                 states[container.name] = f"{state}"
         return states
 
-    def sql(self, statement: str) -> list[str]:
-        """The rows, their columns separated by `|`."""
-        user, database = "app", self.folder.name
+    def sql(self, statement: str, database: str = "") -> list[str]:
+        """The rows, their columns separated by `|`; of the service's own database, unless another one is named."""
+        user, database = "app", database or self.folder.name
         program = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", database, "-c", statement]
         return self.compose("exec", "--no-TTY", "postgres", *program).splitlines()
 

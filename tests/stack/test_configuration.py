@@ -18,7 +18,7 @@ SERVICES = {
     "examples-postgresql": {"postgres", *CELERY},
     "examples-sqlite": CELERY,
 }
-IN_DEVELOPMENT = {"examples-postgresql": {"mail"}, "examples-sqlite": {"mail"}}
+IN_DEVELOPMENT = {name: {"mail", "payments"} for name in COMBINATIONS if name.startswith("examples-")}
 """And only there."""
 
 

@@ -87,6 +87,33 @@ def test_beat_runs_its_interval_task(running: Stack) -> None:
     assert entries["system.heartbeat"]["last_run"]
 
 
+def test_an_e_mail_can_be_looked_at_and_its_link_works(running: Stack) -> None:
+    user = running.api.post("/api/v1/users", json={"email": "ada@example.org", "name": "Ada"}).json()
+    running.wait_for(running.queue("emails.send_verification", user_id=user["id"]), "SUCCESS")
+    with httpx2.Client(base_url=f"{running.mail_url}/api/v1") as mail:
+        (found,) = mail.get("/messages").json()["messages"]
+        message = mail.get(f"/message/{found['ID']}").json()
+    assert [one["Address"] for one in message["To"]] == ["ada@example.org"]
+    link = re.search(r"^http://127\.0\.0\.1:8000/email-tokens#(\S+)", message["Text"], re.MULTILINE)
+    assert link, message
+    assert running.api.post("/api/v1/email-tokens", json={"token": link[1]}).json()["user_id"] == user["id"]
+
+
+def test_an_order_is_paid_at_the_provider_that_takes_no_money(running: Stack) -> None:
+    running.sql("INSERT INTO users (email, name) VALUES ('grace@example.org', 'Grace')")
+    (order,) = running.sql(
+        "INSERT INTO orders (reference, user_id, total_cents, currency)"
+        " SELECT 'paid', id, 1250, 'EUR' FROM users WHERE name = 'Grace' RETURNING id"
+    )
+    running.wait_for(running.queue("payments.pay", order_id=int(order)), "SUCCESS")
+    assert running.sql("SELECT status FROM orders WHERE reference = 'paid'") == ["paid"]
+
+
+def test_a_webhook_that_it_sends_itself_is_taken(running: Stack) -> None:
+    running.wait_for(running.queue("webhooks.send", type="order.seen", data={}), "SUCCESS")
+    assert running.sql("SELECT count(*) FROM webhook_events") == ["1"]
+
+
 def test_a_change_of_the_code_restarts_api_and_worker(running: Stack, clone: Path) -> None:
     (clone / "app" / "tasks" / "added.py").write_text(
         "from app.core.celery import celery_app\n\n\n"

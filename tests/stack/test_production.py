@@ -203,6 +203,31 @@ def test_flower_asks_for_the_password_and_sees_what_it_started_before(running: S
     wait_until(lambda: httpx2.get(address, auth=(user, password)).json()["state"] == "SUCCESS")
 
 
+def test_a_worker_reads_the_file_that_the_api_was_sent(running: Stack) -> None:
+    running.sql("INSERT INTO users (email, name) VALUES ('ada@example.org', 'Ada')")
+    rows = (
+        "reference,email,total_cents,currency,ordered_at\n1,ada@example.org,1250,EUR,2026-10-01T12:00:00Z\n"
+        "2,nobody@example.org,1250,EUR,2026-10-01T12:00:00Z\n"
+    )
+    answer = running.api.post("/api/v1/imports", content=rows, headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 202, answer.text
+    result = running.wait_for(answer.json()["task_id"], "SUCCESS")["result"]
+    assert running.sql("SELECT reference, total_cents FROM orders") == ["1|1250"]
+    assert "nobody@example.org" in running.api.get(result["report"]).raise_for_status().text
+
+
+def test_a_backup_of_the_images_own_program_can_be_restored(running: Stack) -> None:
+    running.wait_for(running.queue("upkeep.back_up_database"), "SUCCESS")
+    inside = ("exec", "--no-TTY", "--env", f"PGPASSWORD={secrets(running.folder)['DATABASE_URL']}", "worker")
+    (backup,) = running.compose(*inside, "sh", "-c", "ls /files/backups/*.dump").split()
+    running.sql("CREATE DATABASE restored")
+    running.compose(
+        *inside, "pg_restore", "--exit-on-error", "--host=postgres", "--username=app", "-d", "restored", backup
+    )
+    everything = "SELECT email FROM users ORDER BY id"
+    assert running.sql(everything, "restored") == running.sql(everything) != []
+
+
 def test_three_workers_share_the_work(running: Stack) -> None:
     running.up("--no-recreate", "--scale", "worker=3")
     tasks = [running.queue("proof.work", key=f"shared-{number}", seconds=1) for number in range(12)]
