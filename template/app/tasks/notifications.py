@@ -47,6 +47,7 @@ async def announce(
     if not chunks:  # a chord of nothing would never come to its end
         return await notifications.summarise(session, campaign)
     begin_workflow(self, len(chunks))
+    self.request.kwargs["campaign"] = campaign  # a replay of it sends to nobody twice
     message = {"campaign": campaign, "subject": subject, "text": text}
     parts = [send_chunk.si(**message, first_user=first, last_user=last) for first, last in chunks]
     raise self.replace(chord(parts, summarise.si(campaign=campaign)))
@@ -77,7 +78,7 @@ async def send_chunk(
     put_off, after = 0, first_user - 1
     try:
         async with open_mail() as mailer:
-            while True:
+            while not self.is_aborted():  # nor was the whole cancelled
                 async with session.begin():
                     one = await notifications.send_next(
                         session, mailer, campaign, after=after, last=last_user, subject=subject, text=text

@@ -1,15 +1,17 @@
 """Messages to many people: from request to inboxes, with a real worker and a real mail server."""
 
+import asyncio
 from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.models.notifications import Notification
 from app.models.users import User
 from app.tasks.notifications import CHUNK
-from tests.fixtures.examples import MailServer
+from tests.fixtures.examples import HOST, MAIL_PORT, MailServer
 from tests.fixtures.worker import TASKS, outcome, run_task, until
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -52,6 +54,46 @@ async def test_what_is_announced_again_goes_to_those_whom_it_has_not_reached(
     second = await run_task(shop, "notifications.announce", {**MESSAGE, "campaign": first["task_id"]})
     assert (first["result"]["sent"], second["result"]["sent"]) == (1, 2)
     assert [message["To"] for message in mail_server.inbox] == ["ada@example.org", "grace@example.org"]
+
+
+async def test_a_replay_of_one_that_failed_goes_on_with_it(
+    shop: httpx2.AsyncClient, session: AsyncSession, request: pytest.FixtureRequest
+) -> None:
+    await add_users(session, ["ada@example.org", "grace@example.org"])
+
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"554 not from there\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, HOST, MAIL_PORT):
+        failed = await run_task(shop, "notifications.announce", MESSAGE)
+    assert failed["status"] == "FAILURE", failed
+    assert "554 not from there" in failed["error"]["message"]
+    async with session.begin():
+        ada = select(func.min(User.id)).scalar_subquery()
+        await session.execute(update(Notification).where(Notification.user_id == ada).values(status="sent"))
+
+    mail_server: MailServer = request.getfixturevalue("mail_server")
+    replayed = await shop.post(f"{TASKS}/{failed['task_id']}/replay")
+    task = await outcome(shop, replayed.headers["Location"])
+    assert task["result"]["sent"] == 2
+    assert [message["To"] for message in mail_server.inbox] == ["grace@example.org"]
+
+
+async def test_one_that_is_cancelled_in_the_middle_sends_no_more(
+    shop: httpx2.AsyncClient, session: AsyncSession, mail_server: MailServer
+) -> None:
+    await add_users(session, [f"user{one}@example.org" for one in range(CHUNK)])
+    location = (await shop.post(f"{TASKS}/notifications.announce", json=MESSAGE)).headers["Location"]
+
+    async def begun() -> int:
+        return len(mail_server.inbox)
+
+    await until(begun)
+    assert (await shop.delete(location)).status_code == 202
+    assert (await run_task(shop, "users.update_stats"))["status"] == "SUCCESS"  # the worker is free again
+    assert len(mail_server.inbox) < CHUNK
+    assert (await shop.get(location)).json()["status"] == "REVOKED"
 
 
 async def test_where_nobody_is_it_ends_at_once(shop: httpx2.AsyncClient) -> None:
