@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args
 
@@ -136,6 +137,8 @@ async def mail(month: str, mail_to: str | None) -> None:
     message["From"] = settings.sender
     message["To"] = mail_to or settings.sender
     message["Subject"] = f"Report of {month}"
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = make_msgid(domain=settings.sender.partition("@")[2])
     links = "".join(f"{settings.links_to}{_link(month, kind)}\n" for kind in get_args(Kind))
     message.set_content(f"The report of {month} is written:\n\n{links}")
     async with open_mail() as mailer:

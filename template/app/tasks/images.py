@@ -34,5 +34,5 @@ def make_size(self: BaseTask[..., Any], *, image_id: UUID, size: Size) -> None:
 @celery_app.task(name="images.finish", bind=True)
 def finish(self: BaseTask[..., Any], *, image_id: UUID) -> dict[Size, str]:
     links = images.links(image_id)
-    self.report_progress(len(PIXELS) + 1, len(PIXELS) + 1, "all sizes are there")
+    finish_part(self, "all sizes are there")
     return links

@@ -72,7 +72,7 @@ def write(self: BaseTask[..., Any], figures: Figures, *, month: str, mail_to: st
     # comes out the same should this run twice
     mail_id = self.request.id and str(uuid5(UUID(self.request.id), "mail"))
     mail.apply_async(kwargs={"month": month, "mail_to": mail_to}, task_id=mail_id)
-    self.report_progress(4, 4, self.name)
+    finish_part(self, self.name)
     return links
 
 
