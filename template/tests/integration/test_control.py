@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import stored_files
+from app.core.single_run import single_run
 from app.core.task_message import NewTask
 from app.models.orders import Order
 from app.models.users import User
@@ -95,7 +97,7 @@ def left(folder: Path, pattern: str = "*") -> list[str]:
 
 @pytest.mark.usefixtures("orders", "exports")
 async def test_what_is_urgent_overtakes_what_waits_longer(shop: httpx2.AsyncClient) -> None:
-    running = await queue(shop, "export_orders", pause=0.3)
+    running = await queue(shop, "export_orders", pause=1)
     await under_way(shop, running)
     waiting = [await queue(shop, "export_orders") for _ in range(3)]
     raised = await queue(shop, "export_orders?priority=7")
@@ -107,7 +109,7 @@ async def test_what_is_urgent_overtakes_what_waits_longer(shop: httpx2.AsyncClie
 
 @pytest.mark.usefixtures("orders", "exports")
 async def test_what_nobody_waits_for_any_more_is_not_done(shop: httpx2.AsyncClient) -> None:
-    running = await queue(shop, "export_orders", pause=0.5)
+    running = await queue(shop, "export_orders", pause=1)
     await under_way(shop, running)
     expired = await queue_with(NewTask(count_orders, {}, owner="shop"), expires=0.2)
     found = await outcome(shop, expired)
@@ -116,8 +118,8 @@ async def test_what_nobody_waits_for_any_more_is_not_done(shop: httpx2.AsyncClie
 
 
 async def test_a_start_is_put_off_by_seconds_or_to_a_time(shop: httpx2.AsyncClient) -> None:
-    eta = datetime.now(UTC) + timedelta(seconds=1)
-    by_seconds = await queue(shop, "count_orders?countdown=1")
+    eta = datetime.now(UTC) + timedelta(seconds=2)
+    by_seconds = await queue(shop, "count_orders?countdown=2")
     to_a_time = await queue(shop, f"count_orders?eta={eta.isoformat().replace('+00:00', 'Z')}")
     assert min(await started_at(shop, by_seconds), await started_at(shop, to_a_time)) >= eta
 
@@ -126,6 +128,7 @@ async def test_an_order_that_is_not_paid_in_time_is_given_up(
     shop: httpx2.AsyncClient, session: AsyncSession, user_id: int
 ) -> None:
     order = {"reference": "A-1", "user_id": user_id, "total_cents": 4900, "hold_seconds": 1}
+    begin = time.monotonic()
     assert (await run_task(shop, "control.hold_order", order))["result"] is True
     assert (await run_task(shop, "control.hold_order", order))["result"] is False
 
@@ -133,8 +136,8 @@ async def test_an_order_that_is_not_paid_in_time_is_given_up(
         async with session.begin():
             return await order_keeping.count(session, "unpaid") == 1
 
-    assert not await given_up()
     await until(given_up)
+    assert time.monotonic() - begin >= 1
 
 
 async def test_a_worker_starts_no_more_a_second_than_the_rate_says(shop: httpx2.AsyncClient, user_id: int) -> None:
@@ -155,16 +158,29 @@ async def test_a_task_that_runs_for_too_long_may_end_with_what_it_has(shop: http
     for number in range(30):
         (exports / f"{number}.csv").write_text("id\n")
     packing = NewTask(pack_exports, {"pause": 0.2}, owner="shop")
-    found = await outcome(shop, await queue_with(packing, soft_time_limit=1, time_limit=20))
+    found = await outcome(shop, await queue_with(packing, soft_time_limit=2, time_limit=20))
     assert found["status"] == "SUCCESS"
     assert found["result"]["packed"] + found["result"]["left"] == 30
     assert 0 < found["result"]["left"] == len(left(exports, "*.csv")) < 30
     assert not left(exports, "*.part")
 
 
+async def test_a_run_that_another_one_keeps_out_is_tried_again_later(shop: httpx2.AsyncClient, exports: Path) -> None:
+    (exports / "a.csv").write_text("id\n")
+
+    async def kept_out() -> bool:
+        return bool((await shop.get(packing)).json()["status"] == "RETRY")
+
+    with single_run(pack_exports):
+        packing = await queue(shop, "pack_exports")
+        await until(kept_out)
+        assert left(exports) == ["a.csv"]
+    assert (await outcome(shop, packing))["result"] == {"packed": 1, "left": 0}
+
+
 @pytest.mark.usefixtures("orders")
 async def test_an_export_that_is_cancelled_leaves_nothing_behind(shop: httpx2.AsyncClient, exports: Path) -> None:
-    export = await queue(shop, "export_orders", pause=0.5)
+    export = await queue(shop, "export_orders", pause=1)
     await under_way(shop, export)
     assert left(exports, "*.part")
     assert (await shop.delete(export)).status_code == 202
