@@ -10,7 +10,7 @@ from celery._state import _task_stack  # type: ignore[attr-defined]  # not in ce
 from celery.exceptions import Ignore, Retry
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.http_calls import LONGEST_PAUSE, CalleeAwayError, CalleeRefusedError
+from app.core.http_calls import CalleeAwayError, CalleeRefusedError
 from app.core.task_arguments import ArgumentsError
 from app.core.task_base import BaseTask
 from app.models.payments import Payment
@@ -131,8 +131,6 @@ async def test_the_pause_is_the_one_that_the_provider_asks_for(
     with in_worker(retries=5), pytest.raises(Retry) as error:
         payments.charge.run(payment_id=payment_id)
     assert error.value.when == 0
-    assert CalleeAwayError("busy", retry_after=7).pause(0) == 7
-    assert CalleeAwayError("busy", retry_after=10**6).pause(0) == LONGEST_PAUSE
 
 
 async def test_the_state_of_what_was_given_up_is_in_the_database(
@@ -145,6 +143,20 @@ async def test_the_state_of_what_was_given_up_is_in_the_database(
     await session.refresh(order)
     payment = await session.get_one(Payment, payment_id)
     assert (order.status, payment.status, payment.error) == ("unpaid", "failed", "see task 0198c7a4")
+
+
+async def test_what_has_failed_is_asked_for_again_with_the_same_key(
+    make_order: MakeOrder, session: AsyncSession, begin: Callable[[int], str], payment_provider: Provider
+) -> None:
+    order = await make_order(1000)
+    payment_id = begin(order.id)
+    payments.note_failure("0198c7a4", payment_id=payment_id)
+    assert begin(order.id) == payment_id
+    assert payments.charge(payment_id=payment_id)["status"] == "paid"
+    await session.refresh(order)
+    assert order.status == "paid"
+    payment = await session.get_one(Payment, payment_id)
+    assert (payment.status, payment.error) == ("paid", None)
 
 
 async def test_an_order_that_was_deleted_meanwhile_is_not_charged(
