@@ -169,7 +169,7 @@ class BaseTask(Task[P, R]):
             raise WorkerKillerError(f"{start - 1} workers were lost while they ran it; mend it, then queue it again")
 
     def on_replace(self, sig: Signature[Any]) -> Any:
-        if not self.request.is_eager:
+        if self.request.id and not self.request.is_eager:
             note_replacement(self.request.id, self.request)
         return super().on_replace(sig)
 

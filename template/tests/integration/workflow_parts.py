@@ -59,7 +59,8 @@ def part(self: BaseTask[..., Any], *, name: str, act: str, folder: str) -> str:
     if "die" in act and not again:
         os.kill(os.getpid(), signal.SIGKILL)
     if "kill" in act and not again:
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        for process in (os.getppid(), os.getpid()):
+            os.kill(process, signal.SIGKILL)
     if "retry" in act and not self.request.retries:
         raise self.retry(countdown=0)
     if "fail" in act and not ("once" in act and again):
