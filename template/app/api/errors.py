@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from app.api.problems import problem_response
@@ -30,6 +31,7 @@ MOST_FAULTS = 20
 
 def add_error_handlers(app: FastAPI) -> None:
     app.exception_handler(HTTPException)(_http)
+    app.exception_handler(ClientDisconnect)(_broke_off)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(NotFoundError)(_not_found)
     app.exception_handler(ConflictError)(_conflict)
@@ -48,6 +50,11 @@ async def _http(request: Request, error: HTTPException) -> JSONResponse:
 def _is_allowed(request: Request, method: str) -> bool:
     scope = {**request.scope, "method": method}
     return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+
+async def _broke_off(_request: Request, _error: ClientDisconnect) -> JSONResponse:
+    """Nobody reads this; it keeps a traceback out of the log."""
+    return problem_response(HTTPStatus.BAD_REQUEST, "The body ended early.")
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
