@@ -15,7 +15,7 @@ class Notification(Base):
     __table_args__ = (Index("ix_notifications_campaign_status", "campaign", "status"),)
 
     campaign: Mapped[str] = mapped_column(primary_key=True)
-    """The id of the task that sends them."""
+    """A name, or the id of the task that sends them."""
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     status: Mapped[NotificationStatus] = mapped_column(String, server_default="waiting")
     error: Mapped[str | None]

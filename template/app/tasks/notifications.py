@@ -20,7 +20,7 @@ celery_app.conf.task_routes |= {
     "notifications.send_chunk": {"queue": "low_priority", "priority": priority(get_celery_settings(), 3)}
 }
 
-CHUNK = 500
+CHUNK = 200
 Subject = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$", examples=["We move"])]
 Text = Annotated[str, Field(min_length=1, max_length=10_000, examples=["On Sunday we are closed."])]
 Campaign = Annotated[str, Field(min_length=1, max_length=100)]
@@ -56,7 +56,7 @@ async def announce(
 @celery_app.task(
     name="notifications.send_chunk",
     bind=True,
-    rate_limit="20/m",  # for each worker: 10,000 messages a minute
+    rate_limit="50/m",  # for each worker: 10,000 messages a minute
     autoretry_for=(MailAwayError, SoftTimeLimitExceeded),
     max_retries=8,
     retry_backoff=10,
