@@ -230,7 +230,7 @@ def running_service(
             _program(service, env, folder / "api.log", uvicorn, "Uvicorn running") as api,
         ):
             if control:
-                rendering.run(service, "celery", "-A", APP, "control", *control, **env)
+                rendering.run(service, "celery", "-A", APP, "control", "--timeout", "5", *control, **env)
             yield Running(port, api, worker, mail)
 
 
