@@ -55,6 +55,7 @@ async def test_a_part_whose_worker_was_killed_comes_back(
     """The first test, for it leaves no worker to the others."""
     empty_databases()
     with run_worker(), run_worker():
+        assert (await outcome(shop, await begin(tmp_path, "one")))["status"] == "SUCCESS"  # they are up
         ended = await outcome(shop, await begin(tmp_path, "chain", b="kill, fail"))
     assert (ended["status"], ended["error"]["message"]) == ("FAILURE", "b failed")
 
