@@ -97,6 +97,7 @@ def left(folder: Path, pattern: str = "*") -> list[str]:
 
 @pytest.mark.usefixtures("orders", "exports")
 async def test_what_is_urgent_overtakes_what_waits_longer(shop: httpx2.AsyncClient) -> None:
+    await run_task(shop, "control.count_orders")  # the worker is up
     running = await queue(shop, "export_orders", pause=1)
     await under_way(shop, running)
     waiting = [await queue(shop, "export_orders") for _ in range(3)]

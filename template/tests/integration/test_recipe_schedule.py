@@ -17,7 +17,7 @@ from app.models.orders import Order
 from app.models.users import User
 from app.services import order_keeping
 from tests.fixtures.redis import database_url
-from tests.fixtures.worker import PATIENCE, ROOT, until
+from tests.fixtures.worker import PATIENCE, ROOT, run_task, until
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -51,15 +51,19 @@ async def test_what_is_due_is_queued_by_beat_and_done_by_a_worker(
         await session.flush()
         order: dict[str, Any] = {"user_id": user.id, "total_cents": 100, "currency": "EUR"}
         session.add(Order(reference="A-1", ordered_at=datetime.now(UTC) - timedelta(days=15), **order))
+    await run_task(shop, "control.count_orders")  # the worker is up
     begin = datetime.now(UTC)
     request.getfixturevalue("beat")
+
+    async def seen() -> bool:
+        return set(noted.hkeys(FIRST_SEEN)) == set(celery_app.conf.beat_schedule)
 
     async def given_up() -> bool:
         async with session.begin():
             return await order_keeping.count(session, "unpaid") == 1
 
+    await until(seen)
     await until(given_up)
-    assert set(noted.hkeys(FIRST_SEEN)) == set(celery_app.conf.beat_schedule)
     told = {entry["name"]: entry for entry in (await shop.get("/api/v1/schedule")).json()}
     assert told.keys() == celery_app.conf.beat_schedule.keys()
     last_run = datetime.fromisoformat(told["give up overdue orders"]["last_run"])
