@@ -1,6 +1,9 @@
 """Messages to many people: from request to inboxes, with a real worker and a real mail server."""
 
 import asyncio
+import os
+import signal
+import subprocess
 from typing import Any
 
 import httpx2
@@ -22,6 +25,15 @@ MESSAGE = {"subject": "We move", "text": "On Sunday we are closed."}
 async def add_users(session: AsyncSession, addresses: list[str]) -> None:
     async with session.begin():
         await session.execute(insert(User), [{"email": address, "name": "Ada"} for address in addresses])
+
+
+async def has_begun(mail_server: MailServer) -> int:
+    return len(mail_server.inbox)
+
+
+def children(process: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(process), "celery|python"], capture_output=True, text=True, check=True)
+    return [int(child) for child in found.stdout.split()]
 
 
 async def test_each_is_sent_to_once_and_the_whole_is_followed_by_one_id(
@@ -80,16 +92,28 @@ async def test_a_replay_of_one_that_failed_goes_on_with_it(
     assert [message["To"] for message in mail_server.inbox] == ["grace@example.org"]
 
 
+async def test_a_chunk_whose_worker_is_killed_goes_on_where_it_stopped(
+    shop: httpx2.AsyncClient, session: AsyncSession, mail_server: MailServer
+) -> None:
+    await add_users(session, [f"user{one}@example.org" for one in range(CHUNK)])
+    location = (await shop.post(f"{TASKS}/notifications.announce", json=MESSAGE)).headers["Location"]
+    await until(lambda: has_begun(mail_server))
+    (worker,) = children(os.getpid())
+    for process in children(worker):
+        os.kill(process, signal.SIGKILL)
+    assert len(mail_server.inbox) < CHUNK
+    task = await outcome(shop, location)
+    assert (task["status"], task["result"]["sent"]) == ("SUCCESS", CHUNK)
+    assert len({message["To"] for message in mail_server.inbox}) == CHUNK
+    assert len(mail_server.inbox) <= CHUNK + 1  # the one to whom it was sending
+
+
 async def test_one_that_is_cancelled_in_the_middle_sends_no_more(
     shop: httpx2.AsyncClient, session: AsyncSession, mail_server: MailServer
 ) -> None:
     await add_users(session, [f"user{one}@example.org" for one in range(CHUNK)])
     location = (await shop.post(f"{TASKS}/notifications.announce", json=MESSAGE)).headers["Location"]
-
-    async def begun() -> int:
-        return len(mail_server.inbox)
-
-    await until(begun)
+    await until(lambda: has_begun(mail_server))
     assert (await shop.delete(location)).status_code == 202
     assert (await run_task(shop, "users.update_stats"))["status"] == "SUCCESS"  # the worker is free again
     assert len(mail_server.inbox) < CHUNK
