@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from app.core import stored_files
@@ -65,6 +66,17 @@ def test_what_is_no_image_is_refused_and_removed(place: Path) -> None:
     assert not (place / str(image_id)).exists()
     with pytest.raises(NotFoundError):  # its worker was lost right after that
         images.resize(image_id=str(image_id))
+
+
+def test_what_takes_too_long_is_refused_and_removed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_long(_image: Image.Image, _pixels: int) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(services, "_upright", take_long)
+    image_id = keep(picture())
+    with pytest.raises(ImageRefusedError, match="SoftTimeLimitExceeded"):
+        images.resize(image_id=str(image_id))
+    assert not (place / str(image_id)).exists()
 
 
 def test_started_again_after_a_crash_in_the_middle_every_size_is_there() -> None:
