@@ -14,6 +14,7 @@ from rendering import COMBINATIONS, environment, render, take_snapshot
 
 pytestmark = pytest.mark.slow
 RENDERING = "tests/test_rendering.py::{}[bare-sqlite, Python 3.11]"
+WITHOUT_COOKBOOK = "tests/test_rendering.py::{}[celery-sqlite, Python 3.12]"
 HOSTILE_ANSWER = "tests/test_questions.py::test_a_bad_answer_is_refused_with_one_sentence_and_nothing_is_written[{}]"
 STACK_FILES = "tests/test_stack_files.py::{}[celery-postgresql]"
 
@@ -43,6 +44,35 @@ SEEDED = {
         "",
         "tests/test_modules.py::test_each_module_of_the_app_is_used[bare-sqlite]",
         "app.core.task_list",
+    ),
+    "the manifest forgets the pages of the cookbook": Defect(
+        "copier.yml",
+        "        - /docs/cookbook\n",
+        "",
+        WITHOUT_COOKBOOK.format("test_no_room_that_is_off_is_spoken_of"),
+        "docs/cookbook/README.md:",
+    ),
+    "a room speaks of one that needs it": Defect(
+        "template/app/core/celery.py",
+        "\nbeat_schedule: ",
+        "\n# e-mail goes out over SMTP\nbeat_schedule: ",
+        WITHOUT_COOKBOOK.format("test_no_room_that_is_off_is_spoken_of"),
+        "# e-mail goes out over SMTP",
+    ),
+    "an update adds a room that nobody asked for": Defect(
+        "copier.yml",
+        "{{ use_celery and is_new }}",
+        "{{ use_celery }}",
+        "tests/updates/test_switching_examples.py::"
+        "test_a_new_service_has_the_cookbook_and_an_update_adds_it_only_where_it_is_asked_for[Celery]",
+        "assert True == False",
+    ),
+    "a page of the cookbook quotes code that has changed": Defect(
+        "template/docs/cookbook/reports.md",
+        "raise self.replace(chord(",
+        "raise self.replace(group(",
+        "tests/test_cookbook.py::test_code_that_a_page_quotes_is_in_the_service[reports.md]",
+        "AssertionError: line ",
     ),
     "the manifest names a folder with a slash behind it": Defect(
         "copier.yml",
@@ -242,7 +272,7 @@ def run_guards(repository: Path, folder: Path, *guards: str) -> "subprocess.Comp
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(rendering, "snapshot", folder / "template")  # without Git: as it lies, defect and all
             shutil.copytree(repository, rendering.snapshot, ignore=shutil.ignore_patterns(".git"))
-            place = render(folder / "service", **COMBINATIONS["celery-postgresql"])
+            place = render(folder / "service", **COMBINATIONS["examples-postgresql"])
         guards = tuple(guard.removeprefix("template/") for guard in guards)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *guards],

@@ -33,30 +33,33 @@ from updates.lived_in import (
 )
 
 WITHOUT_CELERY = {"use_celery": False, "use_redis": False}
+UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any], bool | None]] = {
+    "nothing": ({}, {}, True),
+    "Celery": (WITHOUT_CELERY, {"use_celery": True}, False),
+    "Celery and a name": (WITHOUT_CELERY, {"use_celery": True, "project_name": "Shop"}, False),
+    "Celery and the cookbook": (WITHOUT_CELERY, {"use_celery": True, "use_examples": True}, True),
+    "no Celery": ({}, WITHOUT_CELERY, None),
+    "another name": ({}, {"project_name": "Shop", "python_version": "3.11"}, True),
+    "another name, without the cookbook": (
+        {"use_examples": False},
+        {"project_name": "S", "python_version": "3.11"},
+        False,
+    ),
+    "nothing, of one that was given its name": ({"project_name": "Shop"}, {}, True),
+}
+"""By what an update is asked for: the answers before, those given with it, and the one on the cookbook after it."""
+QUICK = ("Celery", "nothing, of one that was given its name")
 OWN_WORDS = ("An open connection", "An encrypted connection")
 
 
 @pytest.mark.usefixtures("jinja_alone")
 @pytest.mark.parametrize(
-    ("before", "asked_for", "examples"),
-    [
-        ({}, {}, True),
-        ({"project_name": "Shop"}, {}, True),
-        ({}, {"project_name": "Shop", "python_version": "3.11"}, True),
-        ({"use_examples": False}, {"project_name": "Shop", "python_version": "3.11"}, False),
-        ({}, WITHOUT_CELERY, None),
-        (WITHOUT_CELERY, {"use_celery": True}, False),
-        (WITHOUT_CELERY, {"use_celery": True, "project_name": "Shop"}, False),
-        (WITHOUT_CELERY, {"use_celery": True, "use_examples": True}, True),
-    ],
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in UPDATES]
 )
 def test_a_new_service_has_the_cookbook_and_an_update_adds_it_only_where_it_is_asked_for(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    before: dict[str, Any],
-    asked_for: dict[str, Any],
-    examples: bool | None,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    before, asked_for, examples = UPDATES[name]
     template = Path(shutil.copytree(rendering.snapshot, tmp_path / "template"))
     start_repository(template)
     monkeypatch.setattr(rendering, "snapshot", template)
