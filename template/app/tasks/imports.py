@@ -6,10 +6,16 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.brokers import priority
 from app.core.celery import celery_app, with_db_init
+from app.core.config.celery import get_celery_settings
 from app.core.task_base import BaseTask
 from app.schemas.order_import import ImportResult
 from app.services import order_import
+
+celery_app.conf.task_routes |= {
+    "imports.orders": {"queue": "low_priority", "priority": priority(get_celery_settings(), 5)}
+}
 
 
 @celery_app.task(

@@ -37,7 +37,7 @@ def _no_files() -> None:
 
 
 def messages(broker: Redis) -> list[Any]:
-    return [text for key in broker.keys("default*") for text in broker.lrange(key, 0, -1)]
+    return [text for key in broker.keys("low_priority*") for text in broker.lrange(key, 0, -1)]
 
 
 async def test_a_file_is_kept_and_its_import_queued_for_its_caller(shop: httpx2.AsyncClient, broker: Redis) -> None:
