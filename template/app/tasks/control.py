@@ -124,7 +124,7 @@ async def give_up_overdue_orders(
 @with_db_init
 async def export_orders(self: BaseTask[..., Any], *, pause: Pause = 0, session: AsyncSession) -> Export:
     """Write all orders to a CSV file. Nothing is left of it when the task is cancelled or runs for too long."""
-    target = stored_files.folder("exports") / f"orders-{self.request.id}.csv"
+    target = stored_files.folder("order-archive") / f"orders-{self.request.id}.csv"
     async with session.begin():
         total, done = await order_keeping.count(session), 0
     with stored_files.written_whole(target) as part, part.open("w", newline="", encoding="utf-8") as file:
@@ -154,7 +154,7 @@ async def export_orders(self: BaseTask[..., Any], *, pause: Pause = 0, session: 
 @with_db_init
 def pack_exports(self: BaseTask[..., Any], *, pause: Pause = 0) -> Packed:
     """Compress the exports. When its time is up it leaves the rest to its next run; two never run at once."""
-    exports, packed = stored_files.folder("exports"), 0
+    exports, packed = stored_files.folder("order-archive"), 0
     with single_run(self):
         try:
             for export in sorted(exports.glob("*.csv")):

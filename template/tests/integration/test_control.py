@@ -45,7 +45,7 @@ async def orders(session: AsyncSession, user_id: int) -> int:
 
 @pytest.fixture
 async def exports() -> AsyncIterator[Path]:
-    folder = stored_files.folder("exports")
+    folder = stored_files.folder("order-archive")
     yield folder
     stored_files.remove(folder)
 

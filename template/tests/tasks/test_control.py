@@ -48,7 +48,7 @@ def user_id() -> int:
 
 @pytest.fixture
 def exports() -> Iterator[Path]:
-    folder = stored_files.folder("exports")
+    folder = stored_files.folder("order-archive")
     yield folder
     stored_files.remove(folder)
 
