@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkers import check
 from rendering import COMBINATIONS, render
 from stack.compose import DEVELOPMENT, PRODUCTION, Stack
 from stack.rules import breaches
@@ -49,6 +50,10 @@ def test_there_are_the_services_that_the_answers_ask_for_and_no_others(
 @pytest.mark.parametrize("files", [PRODUCTION, DEVELOPMENT])
 def test_each_service_keeps_the_rules(folder: Path, files: str) -> None:
     assert breaches(Stack(folder, files).configuration()) == []
+
+
+def test_the_image_of_each_is_built_as_it_should_be(folder: Path) -> None:
+    check("hadolint", folder / "Dockerfile")
 
 
 def test_development_is_what_comes_up_unless_something_else_is_said(folder: Path) -> None:
