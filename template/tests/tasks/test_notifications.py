@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from celery.canvas import Signature
-from celery.exceptions import Ignore, Retry
+from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +14,7 @@ from app.core.mail import MailAwayError, MailPutOffError, MailRefusedError
 from app.core.task_arguments import ArgumentsError
 from app.models.notifications import Notification
 from app.models.users import User
+from app.services import notifications as service
 from app.tasks import notifications
 from tests.fixtures.examples import MailServer
 
@@ -112,6 +113,23 @@ async def test_who_is_put_off_does_not_keep_the_others_waiting(session: AsyncSes
         notifications.send_chunk.run(**CHUNK)
     assert isinstance(retry.value.exc, MailPutOffError)
     assert await status(session) == ["waiting", "sent", "sent"]
+
+
+@pytest.mark.usefixtures("_users", "in_worker")
+async def test_a_chunk_that_takes_too_long_is_tried_again_for_the_others(
+    session: AsyncSession, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_next = service.send_next
+
+    async def send_one(*arguments: Any, after: int, **options: Any) -> Any:
+        if after:
+            raise SoftTimeLimitExceeded
+        return await send_next(*arguments, after=after, **options)
+
+    monkeypatch.setattr(service, "send_next", send_one)
+    with pytest.raises(Retry):
+        notifications.send_chunk.run(**CHUNK)
+    assert await status(session) == ["sent", "waiting", "waiting"]
 
 
 @pytest.mark.usefixtures("_users", "in_worker")
