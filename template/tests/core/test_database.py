@@ -177,3 +177,12 @@ def test_a_connection_that_was_cut_is_an_outage_and_a_wrong_statement_is_none() 
     assert is_away(DBAPIError("SELECT 1", {}, cause, connection_invalidated=True))
     for error in (OperationalError("SELEC 1", {}, cause), IntegrityError("INSERT", {}, cause), ValueError("no")):
         assert not is_away(error)
+
+
+async def test_what_was_written_in_a_savepoint_is_rolled_back_with_its_transaction(session: AsyncSession) -> None:
+    async with session.begin() as transaction:
+        async with session.begin_nested():
+            session.add(User(email="ada@example.org", name="Ada"))
+        await transaction.rollback()
+    async with open_session() as other:
+        assert await other.scalar(select(func.count()).select_from(User)) == 0
