@@ -9,6 +9,12 @@ from typing_extensions import TypedDict  # of which Pydantic can make a schema o
 from app.schemas.users import Moment
 
 
+def _cents(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):  # Pydantic would take 49.00 for 49
+        raise ValueError("Input should be a whole number of cents, such as 4900")
+    return int(text)
+
+
 class OrderRow(TypedDict):
     """Its keys are the columns of the file."""
 
@@ -16,7 +22,7 @@ class OrderRow(TypedDict):
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
     ]
     email: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)]
-    total_cents: Annotated[int, Field(ge=0, lt=2**31)]
+    total_cents: Annotated[int, BeforeValidator(_cents), Field(lt=2**31)]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
     ordered_at: Annotated[Moment, BeforeValidator(datetime.fromisoformat)]
 
