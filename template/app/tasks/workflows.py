@@ -27,10 +27,10 @@ async def same_currency(self: BaseTask[..., Any], *, order_ids: OrderIds, sessio
 
 @celery_app.task(name="workflows.net", bind=True)
 @with_db_init
-async def net(self: BaseTask[..., Any], order_id: OrderId, *, session: AsyncSession) -> int:
+async def net(self: BaseTask[..., Any], order_id: OrderId, discount: Percent = 0, *, session: AsyncSession) -> int:
     cents = await order_prices.net(session, order_id)
     finish_part(self, f"order {order_id}")
-    return cents
+    return order_prices.discounted(cents, discount)
 
 
 @celery_app.task(name="workflows.discounted", bind=True)
@@ -82,10 +82,10 @@ def as_map(self: BaseTask[..., Any], *, order_ids: OrderIds) -> list[int]:
 def as_starmap(
     self: BaseTask[..., Any],
     *,
-    prices: Annotated[list[tuple[Cents, Percent]], Field(max_length=1000, examples=[[[1000, 10], [500, 20]]])],
+    discounts: Annotated[list[tuple[OrderId, Percent]], Field(max_length=1000, examples=[[[1, 10], [2, 20]]])],
 ) -> list[int]:
-    """The same with several arguments each: prices, each less its discount."""
-    raise self.replace(discounted.starmap(prices))
+    """The same with several arguments each: what each of these orders comes to, less its own discount."""
+    raise self.replace(net.starmap(discounts))
 
 
 @celery_app.task(name="workflows.chunks", bind=True, exposed=True)

@@ -36,7 +36,7 @@ async def test_each_kind_ends_with_its_result(shop: httpx2.AsyncClient, orders: 
         ("group", {"order_ids": orders}, [1000, 2000, 3000], 3),
         ("chord", {"order_ids": orders}, 6000, 4),
         ("map", {"order_ids": orders}, [1000, 2000, 3000], None),
-        ("starmap", {"prices": [[1000, 10], [500, 20]]}, [900, 400], None),
+        ("starmap", {"discounts": [[orders[0], 10], [orders[1], 20]]}, [900, 1600], None),
         ("chunks", {"order_ids": orders, "size": 2}, [[1000, 2000], [3000]], None),
         ("nested", {"order_ids": orders, "discount": 10, "tax": 20}, 6480, 11),
     ):
@@ -65,9 +65,23 @@ async def test_a_part_that_fails_is_seen_on_the_whole(shop: httpx2.AsyncClient, 
         ("group", {"order_ids": with_missing}, "ChordError"),
         ("chord", {"order_ids": with_missing}, "ChordError"),
         ("map", {"order_ids": with_missing}, "NotFoundError"),
+        ("starmap", {"discounts": [[orders[0], 10], [MISSING, 20]]}, "NotFoundError"),
         ("chunks", {"order_ids": with_missing, "size": 2}, "ChordError"),
         ("nested", {"order_ids": with_missing}, "ChordError"),
     ):
         task = await run_task(shop, f"workflows.{name}", arguments)
         assert (task["status"], task["error"]["type"]) == ("FAILURE", error), (name, task)
         assert f"There is no order {MISSING}." in task["error"]["message"]
+
+
+async def test_a_first_part_that_fails_keeps_the_later_ones_from_starting(
+    shop: httpx2.AsyncClient, session: AsyncSession, orders: list[int]
+) -> None:
+    async with session.begin():
+        in_euros = await session.get_one(Order, orders[0])
+        in_dollars = Order(reference="B-1", user_id=in_euros.user_id, total_cents=1, currency="USD")
+        session.add(in_dollars)
+    task = await run_task(shop, "workflows.nested", {"order_ids": [*orders, in_dollars.id]})
+    assert (task["status"], task["error"]["type"]) == ("FAILURE", "ValueError")
+    assert task["error"]["message"] == "The orders are in EUR, USD, which cannot be added up."
+    assert task["progress"]["current"] == 0
