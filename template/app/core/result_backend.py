@@ -64,6 +64,16 @@ class ResultBackend(RedisBackend):
                 self.store_result(task_id, None, state, request=request)
         super().mark_as_done(task_id, result, request, store_result, state)
 
+    def forget_claim(self, group_id: str) -> None:
+        """Let a part queue the body of its chord although another, which may be lost, has said that it would.
+
+        Celery lets such a claim stand for as long as queueing might take, and nobody asks later. The body has one id:
+        queued twice, it runs once.
+        """
+        claim = self.get_key_for_group(group_id, ".c")
+        if self.client.get(claim) != b"done":
+            self.client.delete(claim)
+
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:

@@ -69,6 +69,7 @@ class WorkerKillerError(Exception):
 
 class BaseTask(Task[P, R]):
     abstract = True
+    Request = "app.core.worker_consumer:Request"
     exposed: ClassVar[bool] = False
     """Whether it can be queued over REST: `@celery_app.task(name=..., exposed=True)`."""
 
@@ -157,12 +158,15 @@ class BaseTask(Task[P, R]):
 
     def _check_redelivery(self, task_id: str, start: int) -> None:
         """Its worker was lost before it had acknowledged the message; the task itself may have ended all the same."""
-        stored = self.backend.get_task_meta(task_id)
+        backend: Any = self.backend
+        stored = backend.get_task_meta(task_id)
         if stored["status"] in states.READY_STATES:
+            if self.request.chord:
+                backend.forget_claim(self.request.group)
             if stored["status"] == states.FAILURE:  # nor may those who depend on it have been told; nor its record
-                self.backend.mark_as_failure(task_id, stored["result"], stored["traceback"], self.request)
+                backend.mark_as_failure(task_id, stored["result"], stored["traceback"], self.request)
             elif self.request.chord:
-                self.backend.on_chord_part_return(self.request, stored["status"], stored["result"])
+                backend.on_chord_part_return(self.request, stored["status"], stored["result"])
             logger.info("task had ended already", status=stored["status"])
             raise Ignore
         if start > MOST_STARTS:
