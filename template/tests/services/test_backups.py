@@ -79,7 +79,7 @@ def test_what_is_no_database_is_told(database: Path) -> None:
 async def test_a_backup_that_is_damaged_is_none(database: Path) -> None:
     with database.open("r+b") as file:
         file.seek(4096 * 20)
-        file.write(os.urandom(4096))
+        file.write(b"\xff" * 4096)
     with pytest.raises(BackupError):
         await backups.back_up(NOW)
     assert not list(stored_files.folder("backups").glob("*.dump"))
