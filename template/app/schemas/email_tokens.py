@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class EmailTokenIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    token: Annotated[str, Field(max_length=200, description="What stands behind the # in the link.")]
+    token: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,200}$", description="What stands behind the # in the link.")]
 
 
 class EmailTokenOut(BaseModel):

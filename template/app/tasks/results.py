@@ -16,7 +16,11 @@ from app.services import order_exports, users
 celery_app.conf.accept_content = ["json", "msgpack"]
 
 
-class Export(TypedDict):
+Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""MessagePack has no larger ones."""
+
+
+class ExportedOrders(TypedDict):
     rows: int
     link: str
 
@@ -36,7 +40,7 @@ def count_words(*, texts: Annotated[list[str], Field(examples=[["to be or not to
 
 
 @celery_app.task(name="results.msgpack", exposed=True, serializer="msgpack")
-def average(*, numbers: Annotated[list[int], Field(min_length=1, examples=[[1, 2, 6]])]) -> float:
+def average(*, numbers: Annotated[list[Number], Field(min_length=1, examples=[[1, 2, 6]])]) -> float:
     """The average of many numbers, which as MessagePack take less room in the queue than as JSON."""
     return sum(numbers) / len(numbers)
 
@@ -50,7 +54,7 @@ async def list_orders(*, session: AsyncSession) -> list[str]:
 
 @celery_app.task(name="results.by_reference", bind=True, exposed=True)
 @with_db_init
-async def export_orders(self: BaseTask[..., Any], *, session: AsyncSession) -> Export:
+async def export_orders(self: BaseTask[..., Any], *, session: AsyncSession) -> ExportedOrders:
     """Write all orders, however many, to a file; the result is where it is."""
     export_id = UUID(self.request.id or uuid4().hex)  # so that it writes the same file when it runs again
     return {"rows": await order_exports.write(session, export_id), "link": order_exports.link(export_id)}

@@ -48,6 +48,11 @@ def test_the_average_of_nothing_is_refused() -> None:
         results.average(numbers=[])
 
 
+def test_a_number_that_messagepack_cannot_hold_is_refused() -> None:
+    with pytest.raises(ArgumentsError, match="numbers"):
+        results.average(numbers=[2**63])
+
+
 def message(task: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     return MessageBuilder(celery_app).task(NewTask(task, arguments)).message
 
