@@ -98,4 +98,18 @@ def test_a_generated_client_queues_and_reads_each_exposed_task(
         run(tmp_path, *WITH_WHAT_IT_NEEDS, "python", "program.py", api.url, KEY)
 
     operations = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
-    assert set(re.findall(r"\bqueue_\w+", PROGRAM)) == {name for name in operations if name.startswith("queue_")}
+    assert queued(PROGRAM) == {name for name in operations if name.startswith("queue_")}
+
+
+@pytest.mark.slow
+def test_a_client_is_generated_of_the_whole_cookbook_without_a_warning(whole_service: Path, tmp_path: Path) -> None:
+    write = "import json; from app.main import app; print(json.dumps(app.openapi()))"
+    said = run(whole_service, "python", "-c", write, APP_ENV="development")
+    (tmp_path / "openapi.json").write_text(said.splitlines()[-1])
+    run(tmp_path, *GENERATE, "--path", "openapi.json", "--output-path", "generated")
+    assert len(list((tmp_path / "generated" / "api" / "tasks").glob("queue_*.py"))) > len(queued(PROGRAM))
+
+
+def queued(text: str) -> set[str]:
+    """The operations that queue tasks, by their names."""
+    return set(re.findall(r"\bqueue_\w+", text))
