@@ -20,6 +20,7 @@ Cents = Annotated[int, Field(ge=0)]
 @celery_app.task(name="workflows.same_currency", bind=True)
 @with_db_init
 async def same_currency(self: BaseTask[..., Any], *, order_ids: OrderIds, session: AsyncSession) -> str | None:
+    """The currency of these orders, of which they may have one only."""
     found = await order_prices.currency(session, order_ids)
     finish_part(self, "their currency was looked at")
     return found
@@ -28,6 +29,7 @@ async def same_currency(self: BaseTask[..., Any], *, order_ids: OrderIds, sessio
 @celery_app.task(name="workflows.net", bind=True)
 @with_db_init
 async def net(self: BaseTask[..., Any], order_id: OrderId, discount: Percent = 0, *, session: AsyncSession) -> int:
+    """What an order comes to, less a discount in percent."""
     cents = await order_prices.net(session, order_id)
     finish_part(self, f"order {order_id}")
     return order_prices.discounted(cents, discount)
@@ -35,18 +37,21 @@ async def net(self: BaseTask[..., Any], order_id: OrderId, discount: Percent = 0
 
 @celery_app.task(name="workflows.discounted", bind=True)
 def discounted(self: BaseTask[..., Any], cents: Cents, percent: Percent) -> int:
+    """A price less a discount."""
     finish_part(self, "discount")
     return order_prices.discounted(cents, percent)
 
 
 @celery_app.task(name="workflows.taxed", bind=True)
 def taxed(self: BaseTask[..., Any], cents: Cents, percent: Percent) -> int:
+    """A price with tax."""
     finish_part(self, "tax")
     return order_prices.taxed(cents, percent)
 
 
 @celery_app.task(name="workflows.total", bind=True)
 def total(self: BaseTask[..., Any], amounts: list[Cents]) -> int:
+    """The sum of several prices."""
     finish_part(self, "total")
     return sum(amounts)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from celery.schedules import maybe_schedule
+from kombu.serialization import prepare_accept_content
 from pydantic import ValidationError
 from sqlalchemy import event, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -49,8 +50,8 @@ def test_each_task_is_ours_and_can_check_its_arguments() -> None:
         assert not {"self", "session"} & set(task.arguments.model.model_fields)
 
 
-def test_messages_are_json_only() -> None:
-    assert celery_app.conf.accept_content == ["json"]
+def test_messages_are_json_and_pickle_is_refused() -> None:
+    assert "application/x-python-serialize" not in (prepare_accept_content(celery_app.conf.accept_content) or ())
     assert celery_app.conf.task_serializer == celery_app.conf.result_serializer == "json"
 
 

@@ -126,6 +126,19 @@ def test_a_late_redelivery_of_what_failed_tells_those_that_were_to_come(in_worke
     assert (last["status"], repr(last["result"])) == ("FAILURE", "ValueError('no pulse')")
 
 
+def test_a_late_redelivery_of_a_part_begins_the_body_of_its_chord(in_worker: None, broker: Redis) -> None:
+    """Its worker was lost when it had claimed to begin the body, and before it had."""
+    backend = system.heartbeat.backend
+    system.heartbeat.request.update(group="chord", chord=system.heartbeat.si().set(task_id="body"))
+    backend.set_chord_size("chord", 1)
+    system.heartbeat.before_start("0198c7a4")
+    backend.store_result("0198c7a4", None, "SUCCESS")
+    backend.client.set(backend.get_key_for_group("chord", ".c"), "claimed")
+    with pytest.raises(Ignore):
+        system.heartbeat.before_start("0198c7a4")
+    assert broker.hget(record_key("body"), "name") == "system.heartbeat"
+
+
 def test_a_task_that_kills_its_workers_is_given_up(in_worker: None, broker: Redis) -> None:
     for _ in range(MOST_STARTS):
         system.heartbeat.before_start("0198c7a4")

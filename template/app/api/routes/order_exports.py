@@ -9,7 +9,7 @@ from app.api.callers import CallerDep
 from app.api.problems import problems
 from app.services import order_exports
 
-router = APIRouter(prefix="/api/v1/order-exports", tags=["order exports"], responses=problems(401))
+router = APIRouter(prefix="/api/v1/order-exports", tags=["order exports"], responses=problems(401, 503))
 
 CSV = {"schema": {"type": "string", "format": "binary"}}
 
