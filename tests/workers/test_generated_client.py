@@ -102,12 +102,15 @@ def test_a_generated_client_queues_and_reads_each_exposed_task(
 
 
 @pytest.mark.slow
-def test_a_client_is_generated_of_the_whole_cookbook_without_a_warning(whole_service: Path, tmp_path: Path) -> None:
+def test_a_client_is_generated_of_each_task_of_the_cookbook(whole_service: Path, tmp_path: Path) -> None:
     write = "import json; from app.main import app; print(json.dumps(app.openapi()))"
-    said = run(whole_service, "python", "-c", write, APP_ENV="development")
-    (tmp_path / "openapi.json").write_text(said.splitlines()[-1])
-    run(tmp_path, *GENERATE, "--path", "openapi.json", "--output-path", "generated")
-    assert len(list((tmp_path / "generated" / "api" / "tasks").glob("queue_*.py"))) > len(queued(PROGRAM))
+    document = run(whole_service, "python", "-c", write, APP_ENV="development").splitlines()[-1]
+    (tmp_path / "openapi.json").write_text(document)
+    generate = [word for word in GENERATE if word != "--fail-on-warning"]  # it knows no bodies of text/csv and image/*
+    said = run(tmp_path, *generate, "--path", "openapi.json", "--output-path", "generated")
+    assert "Unable to process schema" not in said
+    generated = (tmp_path / "generated" / "api" / "tasks").glob("queue_*.py")
+    assert {path.stem for path in generated} == queued(document) > queued(PROGRAM)
 
 
 def queued(text: str) -> set[str]:
