@@ -15,7 +15,8 @@ from rendering import COMBINATIONS, environment, install, render
 
 LICENCES = {
     # as SPDX writes them: permissive ones, and weak copyleft, which ends at the package's own files
-    *("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Unlicense"),
+    *("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MIT-CMU"),
+    *("MPL-2.0", "PSF-2.0", "Unlicense"),
     # as classifiers do
     *("Apache Software License", "BSD License", "MIT License", "Mozilla Public License 2.0 (MPL 2.0)"),
     "The Unlicense (Unlicense)",
