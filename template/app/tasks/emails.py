@@ -13,8 +13,8 @@ from app.services import email_tokens, emails, users
 UserId = Annotated[int, Field(ge=1, le=2**31 - 1, examples=[1])]
 PATIENTLY: dict[str, Any] = {
     "autoretry_for": (MailAwayError,),
-    "max_retries": 8,  # about a quarter of an hour: pauses of 5, 10, 20 ... 300 seconds on average
-    "retry_backoff": 10,
+    "max_retries": 10,  # about a quarter of an hour: pauses of 1, 2, 4 ... 300 seconds on average
+    "retry_backoff": 2,
     "retry_backoff_max": 600,
     "retry_jitter": True,
 }

@@ -1,7 +1,5 @@
 """A chord comes to its body although a part was lost right after its end, with a real worker."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,22 +9,15 @@ import pytest
 from app.core.task_message import NewTask
 from app.core.task_queue import task_queue
 from tests.fixtures.redis import empty_databases
-from tests.fixtures.worker import PATIENCE, ROOT, TASKS, outcome, until
+from tests.fixtures.worker import TASKS, outcome, run_worker
 from tests.integration.lost_parts import lose_part
 
 
 @pytest.fixture(scope="module")
-def _worker(real_redis: None) -> Iterator[None]:
+def _worker(real_redis: None, worker_log: Path) -> Iterator[None]:
     empty_databases()
-    command = [sys.executable, "-m", "celery", "-A", "app.core.celery:celery_app", "worker", "--concurrency", "1"]
-    command += ["--include", "tests.integration.lost_parts"]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+    with run_worker(worker_log, "tests.integration.lost_parts"):
         yield
-        process.terminate()
-        try:
-            process.wait(PATIENCE)
-        finally:
-            process.kill()
 
 
 @pytest.mark.usefixtures("_worker")
@@ -42,10 +33,6 @@ def _worker(real_redis: None) -> Iterator[None]:
 async def test_a_chord_ends_although_its_part_was_lost_before(
     shop: httpx2.AsyncClient, tmp_path: Path, moment: str, fails: bool
 ) -> None:
-    async def is_up() -> bool:
-        return (await shop.get("/health/celery")).status_code == 200
-
-    await until(is_up)
     arguments = {"moment": moment, "fails": fails, "lost": str(tmp_path / "lost")}
     task_id = await task_queue.get().enqueue(NewTask(lose_part, arguments, owner="shop"))
     ended = await outcome(shop, f"{TASKS}/{task_id}")
