@@ -431,6 +431,7 @@ def main() -> None:
     conditions = (
         f"Medians of {options.rounds} rounds, each with an API and a worker that were just started, concurrency"
         f" {CONCURRENCY}; of ratios, those of each round. Peaks: resident memory of the process that took most."
+        " The mail server and the database are on the same machine, and PostgreSQL does not wait for the disk."
         f" Python {platform.python_version()}, {os.cpu_count()} CPUs."
     )
     print(f"{table}\n\n{conditions}")
