@@ -1,4 +1,3 @@
-import itertools
 import socket
 import subprocess
 import urllib.request
@@ -8,21 +7,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from manifest import CONFIGURATION
-from rendering import COMBINATIONS, PYTHON_VERSION, ROOT, environment, find_python, install, render, run
-from servers import HOST, PostgresServer, RedisServer, end
+from own_tests import servers_at_hand, skip_for_want_of
+from rendering import COMBINATIONS, ROOT, environment, install, render, run
+from servers import HOST, end
 
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, app
 for module in pkgutil.walk_packages(app.__path__, "app."):
     importlib.import_module(module.name)
 """
-number = itertools.count()
 CELERY = ("celery", "-A", "app.core.celery:celery_app")
-EVERYTHING = "examples-postgresql"
-ONE_QUICKLY = [name if name == EVERYTHING else pytest.param(name, marks=pytest.mark.slow) for name in COMBINATIONS]
-"""What is missing in one of the others is found sooner by what its files import."""
-OTHER_PYTHONS = [version for version in CONFIGURATION["python_version"]["choices"] if version != PYTHON_VERSION]
+QUICK = "celery-postgresql"
+"""The cookbook's tests take minutes; what is missing in one of the others is found sooner by what its files import."""
+ONE_QUICKLY = [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in COMBINATIONS]
 
 
 @pytest.fixture(scope="module")
@@ -31,29 +28,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("shared")
     names = {"UV_PROJECT_ENVIRONMENT": "venv", "MYPY_CACHE_DIR": "mypy", "RUFF_CACHE_DIR": "ruff"}
     return {variable: str(folder / name) for variable, name in names.items()}
-
-
-def skip_for_want_of(lacking: list[str]) -> None:
-    if lacking:
-        pytest.skip(f"green, but without the tests that need {' and '.join(lacking)}")
-
-
-def servers_at_hand(request: pytest.FixtureRequest, combination: str) -> tuple[dict[str, str], list[str]]:
-    """Where the service's own tests find real servers, and the servers that this machine lacks."""
-    addresses, lacking = {}, []
-    if combination.endswith("postgresql"):
-        try:
-            server: PostgresServer = request.getfixturevalue("postgres_server")
-            addresses["TEST_DATABASE_URL"] = server.create_database(f"own_tests_{next(number)}")
-        except pytest.skip.Exception:
-            lacking.append("PostgreSQL")
-    if not combination.startswith("bare"):
-        try:
-            redis: RedisServer = request.getfixturevalue("redis_server")
-            addresses["TEST_REDIS_URL"] = redis.url()
-        except pytest.skip.Exception:
-            lacking.append("Redis")
-    return addresses, lacking
 
 
 @pytest.mark.parametrize("combination", ONE_QUICKLY)
@@ -83,34 +57,6 @@ def test_what_is_installed_in_production_is_enough_to_start(tmp_path: Path, comb
     with serve(service, APP_ENV="production") as address:
         assert ask(f"{address}/health/live") == 200
         assert ask(f"{address}/openapi.json") == 200
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("version", OTHER_PYTHONS)
-def test_the_services_own_tests_are_green_on_other_pythons(
-    request: pytest.FixtureRequest, tmp_path: Path, version: str
-) -> None:
-    python = find_python(version)
-    if python is None:
-        pytest.skip(f"uv finds no Python {version} on this machine")
-    service = render(tmp_path / "service", python_version=version, **COMBINATIONS[EVERYTHING])
-    addresses, lacking = servers_at_hand(request, EVERYTHING)
-    install(service, UV_PYTHON=python)
-    run(service, "pytest", **addresses)
-    skip_for_want_of(lacking)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("versions", [("--resolution", "lowest-direct"), ("--upgrade",)], ids=["oldest", "newest"])
-def test_the_services_own_tests_are_green_on_the_oldest_and_the_newest_versions_that_it_allows(
-    request: pytest.FixtureRequest, tmp_path: Path, versions: tuple[str, ...]
-) -> None:
-    service = render(tmp_path / "service", **COMBINATIONS[EVERYTHING])
-    addresses, lacking = servers_at_hand(request, EVERYTHING)
-    (service / "uv.lock").unlink()
-    run(service, "uv", "sync", "--quiet", *versions)
-    run(service, "pytest", **addresses)
-    skip_for_want_of(lacking)
 
 
 def test_the_image_installs_with_the_uv_that_made_the_locks() -> None:

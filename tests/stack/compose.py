@@ -34,7 +34,7 @@ class Stack:
         self.env |= {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_FILE": files}
         self.engine: Any = docker.from_env()  # its stubs take everything for None, too
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self.api = httpx2.Client(base_url=f"http://127.0.0.1:{self.ports['API_PORT']}", headers=headers, timeout=10)
+        self.api = httpx2.Client(base_url=f"http://127.0.0.1:{self.ports['API_PORT']}", headers=headers, timeout=30)
         self.flower_url = f"http://127.0.0.1:{self.ports['FLOWER_PORT']}"
         self.mail_url = f"http://127.0.0.1:{self.ports['MAIL_PORT']}"
 

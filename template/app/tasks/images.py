@@ -27,12 +27,14 @@ def resize(self: BaseTask[..., Any], *, image_id: UUID) -> dict[Size, str]:
 
 @celery_app.task(name="images.make_size", bind=True, soft_time_limit=30, time_limit=60)
 def make_size(self: BaseTask[..., Any], *, image_id: UUID, size: Size) -> None:
+    """Make one size of an image that was checked."""
     images.make(image_id, size)
     finish_part(self, size)
 
 
 @celery_app.task(name="images.finish", bind=True)
 def finish(self: BaseTask[..., Any], *, image_id: UUID) -> dict[Size, str]:
+    """Tell where the sizes are, now that all are made."""
     links = images.links(image_id)
     finish_part(self, "all sizes are there")
     return links

@@ -38,18 +38,21 @@ def monthly(self: BaseTask[..., Any], *, month: Month | None = None, mail_to: Em
 @celery_app.task(name="reports.new_users", bind=True)
 @with_db_init
 async def new_users(self: BaseTask[..., Any], *, month: str, session: AsyncSession) -> int:
+    """Count the users who came in the month."""
     return await _counted(self, monthly_report.new_users(session, month))
 
 
 @celery_app.task(name="reports.orders_by_currency", bind=True)
 @with_db_init
 async def orders_by_currency(self: BaseTask[..., Any], *, month: str, session: AsyncSession) -> dict[str, OrderFigures]:
+    """Count and sum the orders of the month."""
     return await _counted(self, monthly_report.orders_by_currency(session, month))
 
 
 @celery_app.task(name="reports.payments_by_status", bind=True)
 @with_db_init
 async def payments_by_status(self: BaseTask[..., Any], *, month: str, session: AsyncSession) -> dict[str, int]:
+    """Count the payments that were begun in the month."""
     return await _counted(self, monthly_report.payments_by_status(session, month))
 
 
@@ -67,6 +70,7 @@ async def _counted(part: BaseTask[..., Any], figures: Awaitable[T]) -> T:
 
 @celery_app.task(name="reports.write", bind=True)
 def write(self: BaseTask[..., Any], figures: Figures, *, month: str, mail_to: str | None) -> Links:
+    """Write the report from its figures, and have it told of; returns where it is."""
     links = monthly_report.write(figures, month)
     # a task of its own, for what is written need not be written again when the mail server is away; and of an id that
     # comes out the same should this run twice
@@ -81,4 +85,5 @@ def write(self: BaseTask[..., Any], figures: Figures, *, month: str, mail_to: st
 )
 @with_db_init
 async def mail(*, month: str, mail_to: str | None) -> None:
+    """Send the links, until the mail server takes them."""
     await monthly_report.mail(month, mail_to)
