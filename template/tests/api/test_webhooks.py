@@ -1,6 +1,7 @@
 """Webhooks that come in: checked, written down, answered at once."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core import task_outbox
 from app.core.resources import UnavailableError
 from app.core.task_outbox_entry import OutboxEntry
 from app.core.task_queue import TaskQueue
@@ -18,11 +20,15 @@ WEBHOOKS = "/api/v1/webhooks"
 
 
 @pytest.fixture
-def queue_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def queue_away(client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     async def refuse(*_: object) -> str:
         raise UnavailableError("The task queue is not available; try again soon.")
 
     monkeypatch.setattr(TaskQueue, "enqueue", refuse)
+    yield
+    pusher = task_outbox._pushers.get(asyncio.get_running_loop())
+    if pusher and pusher._task:  # it is at work after the answer, on a connection of its own
+        await pusher._task
 
 
 async def count(session: AsyncSession, table: type[Any]) -> int:

@@ -7,6 +7,7 @@ import pytest
 from celery.app.task import Context
 from redis import Redis
 
+from app.core import workflow_progress
 from app.core.celery import celery_app
 from app.core.task_base import BaseTask
 from app.core.task_keys import result_key
@@ -80,3 +81,34 @@ def test_called_as_functions_they_write_nothing(results: Redis, as_part: Callabl
     begin_workflow(TASK, 3)
     finish_part(TASK)
     assert results.keys() == []
+
+
+def test_of_two_parts_that_end_together_the_count_of_both_stays(
+    results: Redis, as_part: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_part("root")
+    begin_workflow(TASK, 2)
+    as_part("a")
+    store_result, late = celery_app.backend.store_result, iter([True])
+
+    def store_late(*args: Any, **options: Any) -> None:
+        if next(late, False):  # the other part is counted, and told, between this one's count and its word
+            as_part("b")
+            finish_part(TASK)
+            as_part("a")
+        store_result(*args, **options)
+
+    monkeypatch.setattr(celery_app.backend, "store_result", store_late)
+    finish_part(TASK)
+    assert progress()["current"] == 2
+
+
+def test_no_part_fails_because_it_cannot_be_counted(
+    results: Redis, as_part: Callable[..., None], monkeypatch: pytest.MonkeyPatch, refusing_url: str
+) -> None:
+    monkeypatch.setattr(workflow_progress, "results_client", lambda: Redis.from_url(refusing_url))
+    as_part("root")
+    begin_workflow(TASK, 2)
+    as_part("a")
+    finish_part(TASK)
+    assert progress() is None
