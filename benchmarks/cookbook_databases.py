@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ MONTH = "2026-10"
 SECONDS_OF_MONTH = 31 * 86_400
 
 
-class Database:
+class Database(ABC):
     """Of one kind: databases to copy, one without orders and one with as many as there are rows, and their copies."""
 
     kind: str
@@ -51,17 +52,17 @@ class Database:
     def _up_to(self, number: int) -> str:
         return self._series.format(number)
 
-    def _make(self, name: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _make(self, name: str) -> str: ...
 
-    def _copy(self, template: str, name: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _copy(self, template: str, name: str) -> str: ...
 
-    def _drop(self, name: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _drop(self, name: str) -> None: ...
 
-    def _execute(self, name: str, statement: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _execute(self, name: str, statement: str) -> None: ...
 
 
 class PostgreSQL(Database):

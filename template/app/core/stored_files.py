@@ -32,8 +32,7 @@ def written_whole(target: Path) -> Iterator[Path]:
         yield part
         part.replace(target)
     finally:
-        if part.exists():
-            part.unlink()
+        part.unlink(missing_ok=True)
 
 
 async def receive(chunks: AsyncIterable[bytes], target: Path) -> int:
