@@ -26,5 +26,6 @@ async def enqueue(new: NewTask, response: Response, *, claim: Claim = NO_CLAIM) 
 
 
 def queued(response: Response, task_id: str, name: str) -> QueuedTask:
+    """What a 202 holds of a task that is queued already."""
     response.headers["Location"] = f"{TASKS}/{task_id}"
     return QueuedTask(task_id=UUID(task_id), name=name)

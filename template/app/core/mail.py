@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
 
 from aiosmtplib import SMTP, SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPStatus
 
@@ -22,6 +24,19 @@ class MailPutOffError(MailAwayError):
 
 class MailRefusedError(Exception):
     """The server will never take this message, or does not let us in."""
+
+
+def new_message(to: str, subject: str) -> EmailMessage:
+    """From this service; its text is still to be set."""
+    sender = get_smtp_settings().sender
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = to
+    message["Subject"] = subject
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = make_msgid(domain=sender.partition("@")[2])
+    message["Auto-Submitted"] = "auto-generated"  # no answering machine answers: RFC 3834
+    return message
 
 
 class Mailer:

@@ -1,15 +1,13 @@
 """Messages to users, each written from a template as text and as HTML."""
 
-from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.utils import format_datetime, make_msgid
 from pathlib import Path
 
 from email_validator import EmailNotValidError, validate_email
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from app.core.config.smtp import get_smtp_settings
-from app.core.mail import MailRefusedError, open_mail
+from app.core.mail import MailRefusedError, new_message, open_mail
 from app.models.email_tokens import TokenPurpose
 from app.models.users import User
 
@@ -37,14 +35,7 @@ async def send_link(user: User, purpose: TokenPurpose, token: str) -> None:
 
 def write(user: User, subject: str, template: str, **values: object) -> EmailMessage:
     """MailRefusedError where the user has no address that a message could be sent to."""
-    sender = get_smtp_settings().sender
-    message = EmailMessage()
-    message["From"] = sender
-    message["To"] = _address(user)  # without the name, in which anything could stand
-    message["Subject"] = subject
-    message["Date"] = format_datetime(datetime.now(UTC))
-    message["Message-ID"] = make_msgid(domain=sender.partition("@")[2])
-    message["Auto-Submitted"] = "auto-generated"  # no answering machine answers: RFC 3834
+    message = new_message(_address(user), subject)  # without the name, in which anything could stand
     message.set_content(TEMPLATES.get_template(f"{template}.txt").render(user=user, **values))
     html = TEMPLATES.get_template(f"{template}.html").render(user=user, **values)
     message.add_alternative(html, subtype="html")

@@ -4,8 +4,6 @@ import csv
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from email.message import EmailMessage
-from email.utils import format_datetime, make_msgid
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args
 
@@ -19,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from typing_extensions import TypedDict  # of which Pydantic can make a schema on each Python
 
 from app.core.config.smtp import get_smtp_settings
-from app.core.mail import open_mail
+from app.core.mail import new_message, open_mail
 from app.core.stored_files import folder, written_whole
 from app.models.orders import Order
 from app.models.payments import Payment, PaymentStatus
@@ -133,12 +131,7 @@ def find(month: str, kind: Kind) -> Path:
 async def mail(month: str, mail_to: str | None) -> None:
     """Say where the report is: to this address, or else to our own."""
     settings = get_smtp_settings()
-    message = EmailMessage()
-    message["From"] = settings.sender
-    message["To"] = mail_to or settings.sender
-    message["Subject"] = f"Report of {month}"
-    message["Date"] = format_datetime(datetime.now(UTC))
-    message["Message-ID"] = make_msgid(domain=settings.sender.partition("@")[2])
+    message = new_message(mail_to or settings.sender, f"Report of {month}")
     links = "".join(f"{settings.links_to}{_link(month, kind)}\n" for kind in get_args(Kind))
     message.set_content(f"The report of {month} is written:\n\n{links}")
     async with open_mail() as mailer:

@@ -1,4 +1,4 @@
-"""Takes away uploads, and what was made of them, when nobody has changed them for long."""
+"""Takes away uploads, what was made of them, and exports, when nobody has changed them for long."""
 
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from app.core import stored_files
 
 logger = structlog.stdlib.get_logger(__name__)
 
-FOLDERS = ("imports", "images")
+FOLDERS = ("exports", "images", "imports")
 
 
 def remove_old(changed_before: datetime) -> int:

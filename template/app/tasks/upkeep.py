@@ -59,7 +59,7 @@ async def _remove_expired(session: AsyncSession, table: type[UserSession] | type
 
 @celery_app.task(name="upkeep.remove_old_files", exposed=True)
 def remove_old_files() -> int:
-    """Remove uploads that are older than FILES_KEEP_DAYS, and what was made of them; returns how many."""
+    """Remove uploads and exports that are older than FILES_KEEP_DAYS; returns how many."""
     return old_files.remove_old(datetime.now(UTC) - timedelta(days=get_files_settings().keep_days))
 
 

@@ -30,7 +30,9 @@ def file(path: Path, changed_at: datetime = LONG_AGO) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["imports/1.csv", "imports/1.bad.csv", "imports/1.csv.2.part", "images/1/original"])
+@pytest.mark.parametrize(
+    "name", ["imports/1.csv", "imports/1.bad.csv", "imports/1.csv.2.part", "images/1/original", "exports/1.csv"]
+)
 def test_what_is_older_is_removed(name: str) -> None:
     path = file(stored_files.folder() / name)
     assert old_files.remove_old(LONG_AGO) == 0

@@ -19,7 +19,7 @@ class FilesSettings(ServiceSettings):
     image_limit: PositiveInt = 20_000_000
     """... and of an image."""
     keep_days: PositiveInt = 30
-    """After which uploads are removed."""
+    """After which uploads and exports are removed."""
     backups_keep_days: PositiveInt = 14
     """After which a backup of the database is removed, if there is a newer one."""
 
